@@ -1,0 +1,1 @@
+from redraw.scaling._surface import *  # temporary

@@ -1,0 +1,1 @@
+"""One module per study: its trial functions, what they measure, and nothing that draws."""

@@ -1,0 +1,126 @@
+"""The trial store: one folder per result, named by its key, written whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def sha256_file(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def default_store() -> Path:
+    """`REDRAW_STORE`, or `redraw/trials` in the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("REDRAW_STORE") or cache / "redraw" / "trials")
+
+
+class Result(Mapping):
+    """What a trial returned: a mapping of its JSON values, with its tensors read from disk when asked for."""
+
+    def __init__(self, folder: Path, body: dict):
+        self.key, self.folder, self.body = folder.name, folder, body
+
+    def __getitem__(self, name):
+        return self.body["value"][name]
+
+    def __iter__(self):
+        return iter(self.body["value"])
+
+    def __len__(self):
+        return len(self.body["value"])
+
+    @property
+    def seconds(self) -> float:
+        """Wall time that the trial took where it was computed."""
+        return self.body["seconds"]
+
+    @property
+    def tensors(self) -> dict:
+        """The trial's tensors by name; empty when it kept none. Checked against their sum when the result was read."""
+        return load_file(self.folder / "tensors.safetensors") if self.body["tensors"] else {}
+
+
+class Store:
+    """Results under `<root>/<first two hex digits>/<key>/`: record.json and, where there are any, tensors.safetensors.
+
+    A result is written to a temporary folder, synced and renamed into place, so a reader or a killed writer
+    never leaves half of one; of two writers of one key the first wins. Reading verifies both checksums.
+    """
+
+    def __init__(self, root: Path | str | None = None):
+        self.root = Path(root or default_store())
+        self.damaged: set[str] = set()
+
+    def folder(self, key: str) -> Path:
+        return self.root / key[:2] / key
+
+    def get(self, key: str) -> Result | None:
+        """The result stored under `key`, or None if there is none or it does not match its checksums (`damaged`)."""
+        folder = self.folder(key)
+        if not folder.is_dir():
+            return None
+        try:
+            record = json.loads((folder / "record.json").read_text())
+            body = record["body"]
+            intact = hashlib.sha256(canonical(body).encode()).hexdigest() == record["sha256"]
+            if intact and body["tensors"]:
+                intact = sha256_file(folder / "tensors.safetensors") == body["tensors"]
+        except (OSError, ValueError, KeyError, TypeError):
+            intact = False
+        if intact:
+            return Result(folder, body)
+        self.damaged.add(key)
+        return None
+
+    def put(self, key: str, body: dict, tensors: Mapping | None = None) -> Result:
+        """Store `body` (JSON values) and `tensors` under `key`."""
+        temporary = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        temporary.mkdir(parents=True)
+        try:
+            body = {**body, "tensors": None}
+            if tensors:
+                save_file({name: value.contiguous() for name, value in tensors.items()}, temporary / "tensors.safetensors")
+                body["tensors"] = sha256_file(temporary / "tensors.safetensors")
+                _sync(temporary / "tensors.safetensors")
+            text = canonical(body)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            (temporary / "record.json").write_text(f'{{"sha256":"{digest}","body":{text}}}')
+            _sync(temporary / "record.json")
+            self._rename(temporary, key)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return Result(self.folder(key), body)
+
+    def _rename(self, temporary: Path, key: str) -> None:
+        target = self.folder(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if self.get(key):  # another process finished the same trial first
+                return
+            shutil.rmtree(target)  # what stands there is damaged
+            temporary.rename(target)
+        _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,266 @@
+"""Trials: importable functions of parameters and seed, run once each over any executor, kept under what they depend on."""
+
+import hashlib
+import importlib
+import os
+import platform
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import torch
+
+from redraw import data
+from redraw.workbook._meaning import meaning
+from redraw.workbook._store import Result, Store, canonical
+
+
+class TrialError(RuntimeError):
+    """A trial raised. The message is one line; `details` holds the traceback from where it ran."""
+
+    def __init__(self, message: str, details: str):
+        super().__init__(message, details)
+        self.details = details
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One unit of work: `function(seed=seed, **parameters, **results of needs)` returns a mapping of JSON values.
+
+    function: "module:name" of a module-level function. Under "tensors" it may return tensors by name, which are
+      stored beside the record; whatever it is given by `needs` comes as a `Result`.
+    parameters: JSON values. One called `dataset` names the data the function loads: its fingerprint is part of the key.
+    needs: other trials whose results this one takes, by argument name.
+    """
+
+    function: str
+    parameters: Mapping[str, Any]
+    seed: int
+    needs: Mapping[str, "Trial"] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of everything that could change the result: code, parameters, seed, data, needs, numeric stack."""
+        material = {
+            "function": self.function,
+            "meaning": meaning(_resolve(self.function)),
+            "parameters": dict(self.parameters),
+            "seed": self.seed,
+            "data": fingerprint(self.parameters["dataset"]) if "dataset" in self.parameters else None,
+            "needs": {name: need.key for name, need in self.needs.items()},
+            "stack": numeric_stack(),
+        }
+        return hashlib.sha256(canonical(material).encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """Short name for progress and errors."""
+        return f"{self.function.partition(':')[2]} (seed {self.seed})"
+
+
+def fingerprint(dataset: str) -> dict[str, Any]:
+    """What identifies a dataset's tensors: the checksums of its files and the meaning of the code that reads them."""
+    reader = meaning(data.reader(dataset), outside=())
+    return {"files": data.checksums(dataset), "reader": reader, "split": meaning(data.split, outside=())}
+
+
+def numeric_stack() -> dict[str, str]:
+    """The libraries and the kind of processor that a trial's last digits depend on."""
+    torch_version = torch.__version__.partition("+")[0]
+    return {"torch": torch_version, "numpy": np.__version__, "machine": platform.machine()}
+
+
+def _resolve(function: str) -> Callable:
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def execute(trial: Trial, store: Store) -> str:
+    """Run one trial here, single-threaded, and store its result; returns its key."""
+    needs = {}
+    for name, need in trial.needs.items():
+        needs[name] = store.get(need.key)
+        if needs[name] is None:
+            raise RuntimeError(f"{need.label}: needed by {trial.label} but not in the store")
+    with _single_thread():
+        started = time.perf_counter()
+        value = dict(_resolve(trial.function)(seed=trial.seed, **trial.parameters, **needs))
+        seconds = time.perf_counter() - started
+    tensors = value.pop("tensors", None)
+    body = {
+        "function": trial.function,
+        "parameters": dict(trial.parameters),
+        "seed": trial.seed,
+        "needs": {name: need.key for name, need in trial.needs.items()},
+        "stack": numeric_stack(),
+        "value": value,
+        "seconds": seconds,
+    }
+    store.put(trial.key, body, tensors)
+    return trial.key
+
+
+@contextmanager
+def _single_thread():
+    """Small networks train fastest on one thread; subnormals, slow and irrelevant, count as zero meanwhile."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+
+
+@dataclass
+class Progress:
+    """How far a batch of trials has come; `seconds` estimates what remains, None until one has been computed."""
+
+    total: int
+    reused: int
+    computed: int = 0
+    seconds: float | None = None
+
+    @property
+    def done(self) -> int:
+        return self.reused + self.computed
+
+
+def run_trials(
+    trials: Iterable[Trial],
+    *,
+    store: Store | None = None,
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> list[Result]:
+    """The results of `trials`, in order: those stored are reused, the others run, a trial after what it needs.
+
+    jobs: local processes, one thread each (default: REDRAW_JOBS or the number of cores); 1 runs them here.
+    executor: any `concurrent.futures.Executor` whose workers see the same store, instead of local processes.
+    Raises TrialError at the first failure; what has finished by then is kept.
+    """
+    trials, store = list(trials), store or Store()
+    missing = _missing(trials, store)
+    needed = {trial.key for trial in trials} | {trial.key for trial in missing}
+    progress = Progress(total=len(needed), reused=len(needed) - len(missing))
+    on_progress(progress)
+    if missing and executor:
+        _run(missing, store, executor, len(missing), progress, on_progress)
+    elif missing:
+        jobs = min(jobs or default_jobs(), len(missing))
+        with _local_executor(jobs) as local:
+            _run(missing, store, local, 2 * jobs, progress, on_progress)
+    return [store.get(trial.key) for trial in trials]
+
+
+def default_jobs() -> int:
+    """REDRAW_JOBS, or the number of cores this process may use."""
+    return int(os.environ.get("REDRAW_JOBS") or len(os.sched_getaffinity(0)))
+
+
+def _missing(trials: list[Trial], store: Store) -> list[Trial]:
+    """The trials to compute, each once and after its needs; the needs of a stored trial are not asked for."""
+    order: dict[str, Trial] = {}
+    stored: set[str] = set()
+
+    def visit(trial: Trial) -> None:
+        if trial.key in order or trial.key in stored:
+            return
+        if store.get(trial.key) is not None:
+            stored.add(trial.key)
+            return
+        for need in trial.needs.values():
+            visit(need)
+        order[trial.key] = trial
+
+    for trial in trials:
+        visit(trial)
+    return list(order.values())
+
+
+def _run(
+    missing: list[Trial],
+    store: Store,
+    executor: Executor,
+    at_once: int,
+    progress: Progress,
+    on_progress: Callable[[Progress], None],
+) -> None:
+    """Submit trials in order, at most `at_once` of them, each when what it needs is stored; wait for all."""
+    started = time.perf_counter()
+    waiting = {trial.key: trial for trial in missing}
+    running: dict[Future, Trial] = {}
+    while waiting or running:
+        unfinished = waiting.keys() | {trial.key for trial in running.values()}
+        ready = [t for t in waiting.values() if not any(need.key in unfinished for need in t.needs.values())]
+        for trial in ready[: at_once - len(running)]:
+            running[executor.submit(_attempt, trial, store)] = waiting.pop(trial.key)
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            trial, details = running.pop(future), future.result()
+            if details:
+                raise TrialError(f"{trial.label}: {details.strip().splitlines()[-1]}", details)
+            progress.computed += 1
+            elapsed = time.perf_counter() - started
+            progress.seconds = elapsed / progress.computed * (progress.total - progress.done)
+            on_progress(progress)
+
+
+def _attempt(trial: Trial, store: Store) -> str:
+    """Run a trial in a worker; returns "" or the traceback, since not every exception survives pickling."""
+    try:
+        execute(trial, store)
+    except Exception:
+        return traceback.format_exc()
+    return ""
+
+
+@contextmanager
+def _local_executor(jobs: int):
+    """Spawned processes, which die with this one however it ends; for one job, this process."""
+    if jobs == 1:
+        yield _Here()
+        return
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_worker, initargs=(os.getpid(),))
+    try:
+        yield pool
+    except BaseException:
+        for process in list(pool._processes.values()):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Here(Executor):
+    """Runs what is submitted at once, in this process."""
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+
+def _worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when it is gone: a killed parent sends nobody a signal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
