@@ -20,6 +20,7 @@ from redraw.data._files import (
     verify,
 )
 from redraw.data._load import load, tables
+from redraw.data._mnist1d import make_mnist1d
 from redraw.data._tensors import Arrays, Dataset, split
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "fetch",
     "load",
     "locate",
+    "make_mnist1d",
     "names",
     "reader",
     "split",

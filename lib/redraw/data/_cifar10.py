@@ -54,7 +54,7 @@ def read_cifar10(files: Mapping[str, Path]) -> Arrays:
     train_y = torch.from_numpy(train[:, 0].astype(np.int64))
     train_x = _normalized(train[:, 1:].reshape(-1, 3, 32, 32))
     del train
-    test = batches["test_batch.bin"]
+    test = batches["test_batch.bin"].copy()  # writable, which torch asks for
     return Arrays(
         train_x,
         train_y,
@@ -66,10 +66,10 @@ def read_cifar10(files: Mapping[str, Path]) -> Arrays:
 def read_cifar10_jpeg(files: Mapping[str, Path]) -> Arrays:
     """As `read_cifar10`, from one tar archive of train/<class>/*.jpg and test/<class>/*.jpg.
 
-    Labels count the class names in alphabetical order, which is CIFAR-10's own order; images are ordered by class
-    and file name. Decoding takes seconds, so the pixels are kept in the user's cache, in a file that is named after
-    the archive's checksum and the version of the JPEG decoder, because decoders differ in the last bit.
-    Raises ValueError when the archive has other contents.
+    Labels count the class names in alphabetical order, which is CIFAR-10's own order; images are ordered by
+    class and file name. Decoding takes seconds, so the pixels are kept in the user's cache, in a file that is
+    named after the archive's checksum and the version of the JPEG decoder, because decoders differ in the
+    last bit. Raises ValueError when the archive has other contents.
     """
     (path,) = files.values()
     version = features.version("libjpeg_turbo") or features.version("jpg")

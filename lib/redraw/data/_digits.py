@@ -15,8 +15,9 @@ _TEST_PER_CLASS = 36
 def read_digits(files: Mapping[str, Path]) -> Arrays:
     """Images (N, 64), pixels / 16, then (x - 0.3053) / 0.3760: 1,437 to train and 360 to test.
 
-    The collection comes without a split that could be told apart in this form, so 36 images of each class, drawn by
-    a seed that is part of the dataset, are its test set. `files` is not used: scikit-learn carries the images.
+    The collection comes without a split that could be told apart in this form, so 36 images of each class,
+    drawn by a seed that is part of the dataset, are its test set. `files` is not used: scikit-learn carries
+    the images.
     """
     pixels, labels = load_digits(return_X_y=True)
     x = (torch.from_numpy(pixels).float() / 16 - 0.3053) / 0.3760

@@ -1,4 +1,4 @@
-"""Verified local files for a dataset: found in REDRAW_DATA, in the user's cache, or fetched from its sources."""
+"""Verified local files for a dataset: in REDRAW_DATA, in the user's cache, or fetched from its sources."""
 
 import gzip
 import hashlib
@@ -24,13 +24,13 @@ _CHUNK = 1 << 20
 class DataUnavailable(RuntimeError):
     """A dataset that no source could provide.
 
-    The message's first line says what is missing; the others list everything that was tried, with the reason, and
-    how to place the files by hand.
+    The message's first line says what is missing; the others list everything that was tried, with the reason,
+    and how to place the files by hand.
     """
 
 
 class DataCorrupt(DataUnavailable):
-    """As DataUnavailable, and the cache holds a file whose checksum is wrong; the first line has both sums."""
+    """As DataUnavailable, and the cache holds a file with a wrong checksum; the first line has both sums."""
 
 
 class FileState(NamedTuple):
@@ -53,7 +53,8 @@ def cache_folder() -> Path:
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "redraw" / "data"
 
 
-# Checksums ------------------------------------------------------------------------------------------------------
+# Checksums
+# ------------------------------------------------------------------------------------------------------
 
 _known: dict[tuple[str, int, int, bool], str] = {}
 
@@ -61,7 +62,8 @@ _known: dict[tuple[str, int, int, bool], str] = {}
 def sha256(path: Path, unpack: bool = False) -> str:
     """The SHA-256 of a file or, with `unpack`, of what a gzip file holds.
 
-    Computed once per process for a path, size and modification time. Raises OSError, also for a damaged gzip file.
+    Computed once per process for a path, size and modification time. Raises OSError, also for a damaged gzip
+    file.
     """
     stat = path.stat()
     key = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns, unpack)
@@ -88,7 +90,7 @@ def _opened(path: Path, unpack: bool) -> BinaryIO:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A stream whose bytes become `target` when the block ends well, in one step; else nothing is left of it."""
+    """A stream whose bytes become `target`, in one step, when the block ends well; else nothing is left."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
@@ -105,7 +107,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 
 def _store(path: Path, unpack: bool, target: Path, expected: str) -> Path:
-    """Copy `path`, unpacked if asked, to `target`. Raises _Refused when the copy's SHA-256 is not `expected`."""
+    """Copy `path`, unpacked if asked, to `target`. Raises _Refused when its SHA-256 is not `expected`."""
     digest = hashlib.sha256()
     with replacing(target) as copy, _opened(path, unpack) as stream:
         for chunk in _chunks(stream):
@@ -124,7 +126,8 @@ def _sweep(target: Path) -> None:
                 left.unlink()
 
 
-# Files that are already here ------------------------------------------------------------------------------------
+# Files that are already here
+# ------------------------------------------------------------------------------------
 
 
 def _roots() -> list[Path]:
@@ -132,7 +135,7 @@ def _roots() -> list[Path]:
 
 
 def _candidates(root: Path, wanted: Iterable[str]) -> Iterator[Path]:
-    """Files under `root` called as one of `wanted`, or so with .gz: nearest first, and in alphabetical order."""
+    """Files under `root` named as one of `wanted`, perhaps with .gz: nearest first, then alphabetically."""
     wanted = {name + end for name in wanted for end in ("", ".gz")}
     level = [root]
     for _ in range(_DEPTH + 1):
@@ -153,10 +156,10 @@ def _candidates(root: Path, wanted: Iterable[str]) -> Iterator[Path]:
 
 
 class _Search(NamedTuple):
-    """What a look at the local files gave: verified paths (perhaps .gz), refusals to tell, bad cached files."""
+    """What a look at the local files gave."""
 
-    found: dict[str, Path]
-    tried: list[str]
+    found: dict[str, Path]  # file name -> a verified file, of that name or of that name with .gz
+    tried: list[str]  # where it looked, and why that did not do
     bad: dict[str, str]  # file name -> the cached file's actual SHA-256, or the error it gives
 
 
@@ -219,7 +222,8 @@ def _search(entry: Entry) -> _Search:
     return result
 
 
-# Sources --------------------------------------------------------------------------------------------------------
+# Sources
+# --------------------------------------------------------------------------------------------------------
 
 
 def _reason(error: BaseException) -> str:
@@ -242,7 +246,9 @@ def _download(address: str, to: Path) -> None:
     except requests.exceptions.ChunkedEncodingError as error:
         raise _Refused(f"the download broke off ({_reason(error)})") from error
     except requests.RequestException as error:
-        raise _Refused(f"cannot connect ({_reason(error)})") from error
+        # The cause is inside, behind the names of the layers it came through.
+        cause = _reason(getattr(error.args[0], "reason", error) if error.args else error)
+        raise _Refused(f"cannot connect ({cause.partition('): ')[2] or cause})") from error
 
 
 def _tool(command: list[str], folder: Path) -> None:
@@ -323,8 +329,10 @@ def _tell(line: str) -> None:
 
 
 def _fetch_missing(entry: Entry, found: dict[str, Path], tried: list[str]) -> None:
-    """Fill `found` from the sources in order; a source is left at its first refusal, so a closed network costs
-    one time-out for each, not one for each file."""
+    """Fill `found` from the sources, in order.
+
+    A source is left at its first refusal, so a closed network costs one time-out a source, not one a file.
+    """
     for source in entry.sources:
         missing = [name for name in entry.files if name not in found]
         if not missing:
@@ -342,7 +350,8 @@ def _fetch_missing(entry: Entry, found: dict[str, Path], tried: list[str]) -> No
             tried.append(f"{source}: {_reason(refusal)}")
 
 
-# Public ---------------------------------------------------------------------------------------------------------
+# Public
+# ---------------------------------------------------------------------------------------------------------
 
 
 def _by_hand(entry: Entry, missing: list[str]) -> list[str]:
@@ -355,11 +364,12 @@ def _by_hand(entry: Entry, missing: list[str]) -> list[str]:
 def locate(name: str) -> dict[str, Path]:
     """File name -> path of a local file whose SHA-256 is right; fetched if need be. Empty for bundled data.
 
-    Looks in the folders of REDRAW_DATA (by name, plain or .gz, at most 4 folders down; wrong checksums are passed
-    over), then in the user's cache, then asks the dataset's sources in order. Only verified files enter the cache,
-    each in one atomic step. A damaged cached file is replaced, with a line on stderr.
+    Looks in the folders of REDRAW_DATA (by name, plain or .gz, at most 4 folders down; wrong checksums are
+    passed over), then in the user's cache, then asks the dataset's sources in order. Only verified files
+    enter the cache, each in one atomic step. A damaged cached file is replaced, with a line on stderr.
 
-    Raises UnknownDataset; DataUnavailable when no source answers; DataCorrupt when, besides, a cached file is bad.
+    Raises UnknownDataset; DataUnavailable when no source answers; DataCorrupt when, besides, a cached file is
+    bad.
     """
     entry = describe(name)
     found, tried, bad = _search(entry)
@@ -372,7 +382,9 @@ def locate(name: str) -> dict[str, Path]:
             try:
                 found[file] = _store(path, True, folder / file, entry.files[file])
             except (_Refused, OSError) as refusal:
-                raise DataUnavailable(f"{name}: {path} could not be unpacked: {_reason(refusal)}") from refusal
+                raise DataUnavailable(
+                    f"{name}: {path} could not be unpacked: {_reason(refusal)}"
+                ) from refusal
     _fetch_missing(entry, found, tried)
 
     missing = [file for file in entry.files if file not in found]
@@ -387,7 +399,7 @@ def locate(name: str) -> dict[str, Path]:
 
 
 def available(name: str) -> bool:
-    """Whether all of the dataset's files are on this machine and right; fetches nothing. Raises UnknownDataset."""
+    """Whether the dataset's files are on this machine and right; fetches nothing. Raises UnknownDataset."""
     entry = describe(name)
     return entry.files.keys() <= _search(entry).found.keys()
 
@@ -414,7 +426,7 @@ def fetch(wanted: Iterable[str]) -> dict[str, dict[str, Path]]:
 
 
 def verify() -> list[FileState]:
-    """Every file of every dataset: "ok", "missing" (not on this machine) or "bad" (cached, wrong checksum)."""
+    """All files of all datasets: "ok", "missing" (not on this machine) or "bad" (in the cache, wrong sum)."""
     rows = []
     for name in names():
         entry = describe(name)

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 def load(name: str, *, validation: int | None = None, seed: int = 0) -> Dataset:
     """The dataset `name` as normalized tensors, with `validation` training examples held out by `seed`.
 
-    Inputs are float32: flat (N, 64) for digits and (N, 40) for mnist1d, (N, 1, 28, 28) for mnist and fashion_mnist,
-    (N, 3, 32, 32) for cifar10 and cifar10_jpeg; labels are int64 (N,). By default validation holds 5,000 examples
-    (237 of digits, 500 of mnist1d), so MNIST splits 55,000 / 5,000 / 10,000. The test set never depends on `seed`.
+    Inputs are float32: flat (N, 64) for digits and (N, 40) for mnist1d, (N, 1, 28, 28) for mnist and
+    fashion_mnist, (N, 3, 32, 32) for cifar10 and cifar10_jpeg; labels are int64 (N,). By default validation
+    holds 5,000 examples (237 of digits, 500 of mnist1d), so MNIST splits 55,000 / 5,000 / 10,000. The test
+    set never depends on `seed`.
 
-    Raises UnknownDataset or ValueError for a request that makes no sense, DataUnavailable when the files cannot be
-    had.
+    Raises UnknownDataset or ValueError for a request that makes no sense, DataUnavailable when the files
+    cannot be had.
     """
     entry = describe(name)
     if not entry.validation:
@@ -30,7 +31,8 @@ def load(name: str, *, validation: int | None = None, seed: int = 0) -> Dataset:
 def tables(name: str) -> "dict[str, DataFrame]":
     """File name -> table, for the datasets that are published tables (steplaw, chinchilla).
 
-    Raises UnknownDataset or ValueError for a name that is none of them, DataUnavailable when the files cannot be had.
+    Raises UnknownDataset or ValueError for a name that is none of them, DataUnavailable when the files cannot
+    be had.
     """
     if describe(name).validation:
         raise ValueError(f"dataset: {name} holds examples, not tables; redraw.data.load reads it")

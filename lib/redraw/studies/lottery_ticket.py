@@ -1,8 +1,10 @@
 """The Lottery Ticket Hypothesis (Frankle & Carbin 2019, arXiv 1803.03635): tickets, reinitializations, one-shot pruning."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
+import pandas as pd
 import torch
 from scipy.optimize import brentq
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from redraw.models import conv, initialize, lenet_300_100
 from redraw.pruning import Masks, compound, magnitude
 from redraw.seeds import generator
 from redraw.training import fit
-from redraw.workbook import Result
+from redraw.workbook import Result, Samples, Trial
 
 MODELS = {
     "lenet_300_100": lenet_300_100,
@@ -140,3 +142,253 @@ def _train(recipe: Recipe, model: nn.Module, masks: Masks, dataset: data.Dataset
         generator=order,
     )
     return asdict(history) | {"kept": masks.kept, "remaining": masks.remaining, "survivors": masks.survivors()}
+
+
+# What the study runs --------------------------------------------------------------------------------------------
+
+
+# Per network: Adam's learning rate and the iterations of Figure 2; open_lth's defaults exist for LeNet only.
+PAPER = {
+    "lenet_300_100": (1.2e-3, 50_000),
+    "conv_2": (2e-4, 20_000),
+    "conv_4": (3e-4, 25_000),
+    "conv_6": (3e-4, 30_000),
+}
+
+
+def settings(
+    *, dataset: str, model: str, protocol: str, budget: float, evaluate_every: int
+) -> dict[str, str | int | float]:
+    """The trial parameters of a protocol, its iterations scaled by `budget`.
+
+    paper     Adam, batch 60, Glorot normal, every layer pruned by its own rate: 20 % of hidden weights a round (10 % of
+              convolutional ones, 15 % in Conv-6), 10 % of the output layer's   (arXiv 1803.03635, Figure 2)
+    open_lth  SGD 0.1, batch 128, Kaiming normal, 40 epochs, 20 % over the whole network but for the output layer
+              (facebookresearch/open_lth, models/mnist_lenet.py)
+
+    Raises ValueError for open_lth with a convolutional network, which it has no defaults for.
+    """
+    validation = data.describe(dataset).validation
+    common = {"dataset": dataset, "model": model, "evaluate_every": evaluate_every, "validation": validation}
+    if protocol == "paper":
+        learning_rate, iterations = PAPER[model]
+        return common | {
+            "initialization": "glorot_normal",
+            "optimizer": "adam",
+            "learning_rate": learning_rate,
+            "batch_size": 60,
+            "iterations": round(budget * iterations),
+            "scope": "layer",
+            "hidden_rate": 0.2,
+            "conv_rate": 0.15 if model == "conv_6" else 0.1,
+            "output_rate": 0.1,
+        }
+    if model != "lenet_300_100":
+        raise ValueError(f"model: must be lenet_300_100 under protocol open_lth, got {model}")
+    return common | {
+        "initialization": "kaiming_normal",
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "batch_size": 128,
+        "iterations": round(budget * 40 * (55_000 // 128)),
+        "scope": "global",
+        "hidden_rate": 0.2,
+        "conv_rate": 0.2,
+        "output_rate": 0.2,
+    }
+
+
+def plan(
+    *,
+    dataset: str,
+    model: str,
+    protocol: str,
+    budget: float,
+    evaluate_every: int,
+    seeds: int,
+    rounds: int,
+    reinit_rounds: Sequence[int],
+    reinit_draws: int,
+    one_shot_levels: Sequence[float],
+) -> list[Trial]:
+    """The trials of the study: per seed, tickets of rounds 0 (dense) to `rounds`; `reinit_draws` reinitializations of
+    the tickets of `reinit_rounds`; one-shot tickets at the fractions `one_shot_levels` of weights remaining.
+
+    Raises ValueError for a reinitialized round that is not pruned to, or a budget shorter than one evaluation.
+    """
+    common = settings(dataset=dataset, model=model, protocol=protocol, budget=budget, evaluate_every=evaluate_every)
+    if common["iterations"] < evaluate_every:
+        raise ValueError(f"evaluate_every: must be at most the {common['iterations']} iterations of this budget")
+    if beyond := [k for k in reinit_rounds if k > rounds]:
+        raise ValueError(f"reinit_rounds: must be at most rounds ({rounds}), got {beyond[0]}")
+    tickets: dict[tuple[int, int], Trial] = {}
+    for seed in range(seeds):
+        for k in range(rounds + 1):
+            needs = {"previous": tickets[seed, k - 1]} if k else {}
+            tickets[seed, k] = _trial("ticket", common, seed, needs, round=k)
+    return [
+        *tickets.values(),
+        *(
+            _trial("reinitialized", common, seed, {"ticket": tickets[seed, k]}, draw=draw)
+            for k in reinit_rounds
+            for draw in range(reinit_draws)
+            for seed in range(seeds)
+        ),
+        *(
+            _trial("one_shot", common, seed, {"dense": tickets[seed, 0]}, remaining=remaining)
+            for remaining in one_shot_levels
+            for seed in range(seeds)
+        ),
+    ]
+
+
+def _trial(function: str, common: dict, seed: int, needs: dict[str, Trial], **more) -> Trial:
+    return Trial(f"{__name__}:{function}", common | more, seed, needs)
+
+
+# What it measures -----------------------------------------------------------------------------------------------
+
+# The rounds whose levels the paper names, by percentage of weights remaining (claim L0 shows that they are).
+ROUND_AT = {51.3: 3, 21.1: 7, 13.5: 9, 7.0: 12, 3.6: 15, 2.9: 16, 1.9: 18}
+
+
+def levels(rounds: int, *, model: str = "lenet_300_100", protocol: str = "paper") -> list[float]:
+    """Percentage of weights remaining after 0 to `rounds` rounds: pruning by magnitude, without any training."""
+    rules = Recipe(**settings(dataset="mnist", model=model, protocol=protocol, budget=1, evaluate_every=100))
+    network = initialize(_network(model), rules.initialization, generator(0, "levels"))
+    masks, found = Masks.dense(network), []
+    for _ in range(rounds + 1):
+        found.append(100 * masks.remaining)
+        masks = _prune(rules, network.state_dict(), masks)
+    return found
+
+
+def weights_of(model: str) -> int:
+    """Number of weights, biases left out, of one of the study's networks on images of its paper's dataset."""
+    return Masks.dense(_network(model)).total
+
+
+def _network(model: str) -> nn.Module:
+    return MODELS[model]((1, 28, 28) if model == "lenet_300_100" else (3, 32, 32), 10)
+
+
+def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
+    """The samples of every claim, from the table of trials (`redraw.workbook.trial_table`).
+
+    Accuracies are on the test set at the early stop, in per cent; stops in iterations; one number per seed.
+    A claim that speaks of networks this run did not train is not tested.
+    """
+    arm = partial(find_arm, table)
+    dense = arm("ticket", remaining=100)
+    at = {level: arm("ticket", remaining=level) for level in ROUND_AT}
+    fresh = {level: arm("reinitialized", remaining=level) for level in ROUND_AT}
+    shots = {level: arm("one_shot", remaining=level) for level in (95, 67.5, 35, 17.6, 8.7, 5.17)}
+    some_shots = {level: shots[level] for level in (67.5, 35, 17.6)}
+    return {
+        "L0": Samples.exact([levels(max(ROUND_AT.values()))[k] for k in ROUND_AT.values()]),
+        "L1a": _pair("stop_iteration", at[21.1], dense),
+        "L1b": _pair("stop_iteration", at[21.1], dense),
+        "L2a": _pair("stop_test_accuracy", at[13.5], dense),
+        "L2b": _pair("stop_test_accuracy", at[3.6], dense),
+        "L3a": _many("stop_test_accuracy", dense=dense, ticket=at[21.1], reinitialized=fresh[21.1]),
+        "L3b": _many("stop_test_accuracy", dense=dense, ticket_at_3_6=at[3.6], ticket_at_2_9=at[2.9]),
+        "L3c": _pair("stop_iteration", fresh[21.1], at[21.1]),
+        "L3d": _pair("stop_test_accuracy", at[21.1], fresh[21.1]),
+        "L4a": _many("stop_iteration", dense=dense, **{f"one_shot_{p}": arm for p, arm in some_shots.items()}),
+        "L4b": _many("stop_test_accuracy", dense=dense, **{f"one_shot_{p}": arm for p, arm in shots.items()}),
+        "L5a": Samples.exact([weights_of("conv_2"), weights_of("conv_4")]),
+        "L5b": Samples.exact(weights_of("conv_6")),
+    }
+
+
+def find_arm(table: pd.DataFrame, function: str, *, remaining: float) -> pd.DataFrame:
+    """The rows of one condition, a row per seed (reinitializations averaged over their draws), by seed.
+
+    `remaining` is in per cent, as the paper prints it: the level of the run nearest to it is taken when it is within
+    5 % of it. The frame is empty when the run has no such networks.
+    """
+    rows = table[table["function"] == function]
+    rows = rows[(100 * rows["remaining"] / remaining - 1).abs() < 0.05]
+    columns = ["stop_iteration", "stop_test_accuracy", "final_test_accuracy", "censored"]
+    return rows.groupby("seed")[columns].mean()
+
+
+def _values(column: str, arm: pd.DataFrame) -> pd.Series:
+    return 100 * arm[column] if "accuracy" in column else arm[column]
+
+
+def _many(column: str, **arms: pd.DataFrame) -> Samples:
+    if lacking := [name for name, arm in arms.items() if arm.empty]:
+        return Samples.not_tested(f"this run trained no network for: {', '.join(lacking)}")
+    censored = {name: (arm["censored"] > 0).to_numpy() for name, arm in arms.items() if column == "stop_iteration"}
+    return Samples.many({name: _values(column, arm) for name, arm in arms.items()}, censored)
+
+
+def _pair(column: str, a: pd.DataFrame, b: pd.DataFrame) -> Samples:
+    return _many(column, a=a, b=b)
+
+
+# What its figures show ------------------------------------------------------------------------------------------
+
+ARMS = {"ticket": "ticket", "reinitialized": "reinitialized", "one_shot": "one-shot"}
+
+# Section 2, Figure 4, relative to the dense network of the same figure: (arm, % remaining, metric, factor, summand).
+PAPER_FIGURE_4 = [
+    ("ticket", 21.1, "early stop", 0.62, 0.0),
+    ("reinitialized", 21.1, "early stop", 0.62 * 2.51, 0.0),
+    ("ticket", 13.5, "accuracy", 1.0, 0.3),
+    ("ticket", 3.6, "accuracy", 1.0, 0.0),
+]
+
+
+def arms(table: pd.DataFrame) -> pd.DataFrame:
+    """Tidy rows for the figures: arm, remaining (%), seed, early stop (iterations), censored, accuracy (%, at the stop)
+    and final accuracy (%). The dense network opens every arm's curve."""
+    columns = ["arm", "remaining", "seed", "early stop", "censored", "accuracy", "final accuracy"]
+    if table.empty:
+        return pd.DataFrame(columns=columns)
+    tidy = pd.DataFrame(
+        {
+            "arm": table["function"].map(ARMS),
+            "remaining": (100 * table["remaining"]).round(2),
+            "seed": table["seed"],
+            "early stop": table["stop_iteration"],
+            "censored": table["censored"].astype(bool),
+            "accuracy": 100 * table["stop_test_accuracy"],
+            "final accuracy": 100 * table["final_test_accuracy"],
+        }
+    )
+    dense = tidy[tidy["remaining"] == 100]
+    others = [arm for arm in dict.fromkeys(tidy["arm"]) if arm != "ticket"]
+    tidy = pd.concat([tidy, *(dense.assign(arm=arm) for arm in others)], ignore_index=True)
+    tidy = tidy.groupby(["arm", "remaining", "seed"], sort=False).mean(numeric_only=True).reset_index()
+    return tidy.sort_values(["remaining"], ascending=False, kind="stable")[columns].reset_index(drop=True)
+
+
+def paper_values(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The paper's figures for `metric` (early stop or accuracy), set beside our dense network: arm, remaining, metric."""
+    dense = frame.loc[frame["remaining"] == 100, metric].mean()
+    rows = [(a, p, factor * dense + summand) for a, p, m, factor, summand in PAPER_FIGURE_4 if m == metric]
+    return pd.DataFrame([row for row in rows if row[0] in set(frame["arm"])], columns=["arm", "remaining", metric])
+
+
+def training_curves(table: pd.DataFrame, rounds: Sequence[int]) -> pd.DataFrame:
+    """Validation accuracy (%) while training, of the tickets of some rounds: network, iteration, seed, accuracy."""
+    parts = []
+    for k in rounds:
+        rows = table[(table["function"] == "ticket") & (table["round"] == k)] if len(table) else table
+        for _, row in rows.iterrows():
+            accuracy = [100 * value for value in row["validation_accuracy"]]
+            part = pd.DataFrame({"iteration": row["iterations"], "accuracy": accuracy})
+            parts.append(part.assign(network=f"{100 * row['remaining']:.1f} %", seed=row["seed"]))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["network", "iteration", "accuracy"])
+
+
+def in_words(frame: pd.DataFrame, metric: str, unit: str) -> str:
+    """A figure of `arms` as a sentence for those who cannot see it: each arm's mean at its ends."""
+    parts = []
+    for arm, rows in frame.groupby("arm", sort=False):
+        means = rows.groupby("remaining")[metric].mean()
+        ends = [f"{means[p]:.4g} {unit} at {p:g} %" for p in (means.index.max(), means.index.min())]
+        parts.append(f"{arm} from {ends[0]} to {ends[1]}")
+    return "; ".join(parts) + "."

@@ -1,6 +1,35 @@
-"""Cards, trials, claims and verdicts, the notebook runner and its reports. Knows no method."""
+"""Cards, trials, claims and verdicts, the notebook runner and its reports. Knows no method.
 
-from redraw.workbook._store import Result, Store
-from redraw.workbook._trials import Progress, Trial, TrialError, run_trials
+Names are imported when first used, so that a wrong request is refused before the numerical libraries load.
+"""
 
-__all__ = ["Progress", "Result", "Store", "Trial", "TrialError", "run_trials"]
+from importlib import import_module
+
+_HOME = {
+    "_card": ["Card", "CardError", "ParameterError", "load_card"],
+    "_check": ["check_project"],
+    "_claims": ["Claim", "Samples", "SamplesError"],
+    "_judge": ["Verdict", "judge", "judge_all"],
+    "_notebooks": ["NotebookFailed"],
+    "_project": ["NotebookError", "Project", "find_project"],
+    "_rulings": ["gather", "rule", "verdict_table"],
+    "_runner": ["Run", "run_study"],
+    "_store": ["Result", "Store"],
+    "_trials": ["Progress", "Trial", "TrialError", "run_trials", "trial_table"],
+    "_versions": ["Version", "newest_versions", "versions"],
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = sorted(_MODULE)
+
+
+def __getattr__(name: str):
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

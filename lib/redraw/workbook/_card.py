@@ -1,7 +1,7 @@
 """The card of a study: its papers, typed parameters, presets and claims, read from `params/<study>.yaml`.
 
-A card is treated as hostile: only plain YAML 1.2 data is read (no tags, aliases, directives or repeated keys),
-every field is checked, and a problem is one line with file, line, field and what is allowed.
+A card is treated as hostile: only plain YAML 1.2 data is read (no tags, aliases, directives or repeated
+keys), every field is checked, and a problem is one line with file, line, field and what is allowed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ._claims import Claim, FieldError, Record, claims_hash
 
 PRESETS = ("smoke", "laptop", "paper")
-_MAX_BYTES = 1_000_000
+_MAX_BYTES = 100_000
+_MAX_DEPTH = 50
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _BASES = {"int": int, "float": float, "str": str, "bool": bool}
 _NOUNS = {"int": "an integer", "float": "a number", "str": "a text", "bool": "true or false"}
@@ -58,7 +59,8 @@ class Paper(Record):
 class Parameter(Record):
     """A parameter of the study: its type, what it may be, its unit and its role in the study.
 
-    `range` [lo, hi] (both included) and `choices` bound a number or a text; for a list they bound each element.
+    `range` [lo, hi] (both included) and `choices` bound a number or a text; for a list they bound each
+    element.
     """
 
     type: Literal["int", "float", "str", "bool", "list[int]", "list[float]", "list[str]"]
@@ -107,7 +109,8 @@ class Parameter(Record):
         return text
 
     def check(self, value: Any) -> Any:
-        """The value in its declared type (an integer serves as a float); ValueError with one line otherwise."""
+        """The value in its declared type (an integer serves as a float); ValueError with one line
+        otherwise."""
         if self.is_list:
             fit = [self._element(item) for item in value] if isinstance(value, list | tuple) else [None]
             if not any(item is None for item in fit):
@@ -169,7 +172,8 @@ class Card(Record):
 
     @property
     def claims_hash(self) -> str:
-        """SHA-256 over what the claims mean (their words left out): kept with each run, so that drift shows."""
+        """SHA-256 over what the claims mean (their words left out): kept with each run, so that drift
+        shows."""
         return claims_hash(self.claims)
 
     def claim(self, id: str) -> Claim:
@@ -182,8 +186,9 @@ class Card(Record):
     def resolve(self, preset: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The parameters of a preset, some of them overridden, typed and checked, in the card's order.
 
-        An override that is a text is parsed by the declared type (`rounds=3`). Raises ParameterError, one line
-        naming the field and what is allowed, for an unknown preset or parameter, a wrong type or range.
+        An override that is a text is parsed by the declared type (`rounds=3`). Raises ParameterError, one
+        line naming the field and what is allowed, for an unknown preset or parameter, a wrong type or
+        range.
         """
         if preset not in self.presets:
             raise ParameterError(f"preset {_shown(preset)}: {_unknown(preset, PRESETS)}")
@@ -205,11 +210,7 @@ def load_card(path: str | Path) -> Card:
     The file is YAML 1.2 in UTF-8 (`1e-3` is a number); the name of the study is the stem of the file.
     """
     path = Path(path)
-    root = _compose(path)
-    try:
-        plain = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
-    except (YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise CardError(_syntax(path, error)) from None
+    root, plain = _read(path)
     if not isinstance(plain, dict):
         raise CardError(f"{path}:1: card: must be a mapping of fields, got {_shown(plain)}")
     try:
@@ -228,9 +229,7 @@ def _check_names(parameters: Mapping[str, Parameter]) -> None:
     for name in parameters:
         plain = name.isidentifier() and name.isascii() and not name.startswith("_")
         if not plain or keyword.iskeyword(name) or keyword.issoftkeyword(name):
-            raise FieldError(
-                ("parameters", name), "must be named by a plain Python identifier that is no keyword"
-            )
+            raise FieldError(("parameters", name), "must be named by a plain Python identifier that is no keyword")
 
 
 def _check_presets(card: Card) -> None:
@@ -307,32 +306,44 @@ def _unknown(name: Any, known) -> str:
     return f"is not known{hint}; known: {', '.join(known) or 'none'}"
 
 
-def _compose(path: Path) -> Node:
-    """The file's node graph, which knows the lines; refuses what a card does not need."""
+def _read(path: Path) -> tuple[Node, Any]:
+    """The file's node graph, which knows the lines, and its plain data; refuses what a card does not need."""
+    text = _text(path)
+    yaml = YAML(typ="safe", pure=True)
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        text = raw.decode("utf-8")
-    except OSError as error:
-        raise CardError(f"{path}: card: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise CardError(f"{path}:{line}: card: must be UTF-8 text") from None
-    if len(raw) > _MAX_BYTES:
-        raise CardError(f"{path}: card: must be at most {_MAX_BYTES:,} bytes")
-    for number, row in enumerate(text.splitlines(), 1):
-        if row.startswith("%"):  # a directive could bring back YAML 1.1, where 1e-3 is a text
-            raise CardError(f"{path}:{number}: card: must have no YAML directive, got {_shown(row)}")
-    try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        root = yaml.compose(text)
         if root is None:
             raise CardError(f"{path}:1: card: must be a mapping of fields, got nothing")
         _refuse_aliases(path, root)
+        return root, yaml.constructor.construct_document(root)
+    except CardError:
+        raise
     except (YAMLError, ValueError, TypeError, RecursionError) as error:
-        if isinstance(error, CardError):
-            raise
         raise CardError(_syntax(path, error)) from None
-    return root
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise CardError(f"{path}: card: cannot be read ({error.strerror})") from None
+    if len(raw) > _MAX_BYTES:
+        raise CardError(f"{path}: card: must be at most {_MAX_BYTES:,} bytes")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise CardError(f"{path}:{line}: card: must be UTF-8 text") from None
+    depth = 0
+    for number, row in enumerate(text.splitlines(), 1):
+        if row.startswith("%"):  # a directive could bring back YAML 1.1, where 1e-3 is a text
+            raise CardError(f"{path}:{number}: card: must have no YAML directive, got {_shown(row)}")
+        for mark in row:
+            depth += (mark in "[{") - (mark in "]}")
+            if depth > _MAX_DEPTH:  # the reader takes quadratic time over open brackets
+                raise CardError(f"{path}:{number}: card: must not be nested this deep")
+    return text
 
 
 def _refuse_aliases(path: Path, root: Node) -> None:

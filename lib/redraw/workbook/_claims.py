@@ -29,9 +29,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal[
-    "exact", "value", "difference", "ratio", "ordering", "threshold", "exponent", "curve", "absence"
-]
+Kind = Literal["exact", "value", "difference", "ratio", "ordering", "threshold", "exponent", "curve", "absence"]
 Scope = Literal["same", "reimplemented", "reduced"]
 
 _SHAPES = {
@@ -65,9 +63,10 @@ class Record(BaseModel):
 class Reference(Record):
     """The paper's own figure.
 
-    `value` is a number, or a list of numbers (a vector of an exact claim, a curve on the grid `x`). `spread` is
-    the standard deviation over the paper's `n` runs, where it reports one. `decimals` is the number of digits
-    printed after the point (51.3: 1; 1,700,000 printed as 1.7 M: -5): no margin is finer than half of the last.
+    `value` is a number, or a list of numbers (a vector of an exact claim, a curve on the grid `x`).
+    `spread` is the standard deviation over the paper's `n` runs, where it reports one. `decimals` is the
+    number of digits printed after the point (51.3: 1; 1,700,000 printed as 1.7 M: -5): no margin is finer
+    than half of the last.
     """
 
     value: float | list[float] | None = None
@@ -102,8 +101,8 @@ class Comparison(Record):
 
 
 class Criterion(Record):
-    """What decides the claim: `margin` (near the reference), `op` with `bound` (beyond a bound), or `all` (every
-    comparison holds). `basis` says where the margin or the bound comes from."""
+    """What decides the claim: `margin` (near the reference), `op` with `bound` (beyond a bound), or `all`
+    (every comparison holds). `basis` says where the margin or the bound comes from."""
 
     op: Literal["<", ">"] | None = None
     bound: float | None = None
@@ -122,8 +121,8 @@ class Claim(Record):
     """One claim of a paper.
 
     `scope` maps each preset that can decide the claim to what a verdict under it is worth: `same` (data and
-    protocol), `reimplemented` or `reduced`. A preset that is not named leaves the claim untested. `paired` says
-    that the arms share their seeds. `expect: paper_error` declares that an exact value of the paper is
+    protocol), `reimplemented` or `reduced`. A preset that is not named leaves the claim untested. `paired`
+    says that the arms share their seeds. `expect: paper_error` declares that an exact value of the paper is
     suspected not to follow from the paper's own definitions; `counted` is then the value that does.
     """
 
@@ -156,7 +155,8 @@ class Claim(Record):
         return self
 
     def meaning(self) -> dict[str, Any]:
-        """The fields that decide a verdict, as plain JSON data; words (statement, place, notes, basis) left out."""
+        """The fields that decide a verdict, as plain JSON data; words (statement, place, notes, basis) left
+        out."""
         plain = self.model_dump(mode="json", exclude=set(_WORDS))
         plain["criterion"].pop("basis")
         return plain
@@ -197,7 +197,8 @@ def _check_reference(claim: Claim) -> None:
             raise FieldError(("reference", "value"), "must be a list of numbers on the grid x for kind curve")
         if len(value) != len(reference.x):
             raise FieldError(
-                ("reference", "x"), f"must have as many numbers as value ({len(value)}), got {len(reference.x)}"
+                ("reference", "x"),
+                f"must have as many numbers as value ({len(value)}), got {len(reference.x)}",
             )
         if sorted(set(reference.x)) != reference.x:
             raise FieldError(("reference", "x"), "must increase from number to number")
@@ -225,8 +226,8 @@ class SamplesError(ValueError):
 
 @dataclass(frozen=True)
 class Arm:
-    """One condition: `values` (n,) one number per seed in seed order; `censored` (n,) marks the values that are
-    only a lower bound (the run ended before the event: an early stop at the iteration budget)."""
+    """One condition: `values` (n,) one number per seed in seed order; `censored` (n,) marks the values that
+    are only a lower bound (the run ended before the event: an early stop at the iteration budget)."""
 
     values: np.ndarray
     censored: np.ndarray
@@ -236,8 +237,9 @@ class Arm:
 class Samples:
     """What a study measured for one claim. Build it with one of the constructors below.
 
-    Exactly one of these is filled: `arms` (per-seed values, one arm per condition), `number` (an exact count),
-    `grid` with `curves` (n seeds, len(grid)), `estimate` with `draws` (bootstrap), or `missing` with `reason`.
+    Exactly one of these is filled: `arms` (per-seed values, one arm per condition), `number` (an exact
+    count), `grid` with `curves` (n seeds, len(grid)), `estimate` with `draws` (bootstrap), or `missing`
+    with `reason`.
     """
 
     arms: Mapping[str, Arm] = field(default_factory=dict)

@@ -31,10 +31,23 @@ def meaning(function: Callable, *, outside: tuple[str, ...] = FINGERPRINTED) -> 
     return _hash(function.__module__, function.__qualname__.split(".")[0], outside)
 
 
+def meaning_of_source(source: str, *, outside: tuple[str, ...] = (*FINGERPRINTED, "redraw.workbook")) -> str:
+    """As `meaning`, for a piece of code such as a notebook's cells: itself and all it imports from this package."""
+    tree = ast.parse(source)
+    _strip(tree)
+    found: Found = {("", ""): ast.unparse(tree)}
+    _follow(tree, "", {}, outside, found)
+    return _digest(found)
+
+
 @cache
 def _hash(module: str, name: str, outside: tuple[str, ...]) -> str:
     found: Found = {}
     _reach(module, name, outside, found)
+    return _digest(found)
+
+
+def _digest(found: Found) -> str:
     text = "\n\n".join(f"# {module}:{name}\n{code}" for (module, name), code in sorted(found.items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -50,7 +63,13 @@ def _reach(module: str, name: str, outside: tuple[str, ...], found: Found) -> No
     found[module, name] = "\n".join(ast.unparse(statement) for statement in bound[name])
     if "" in bound:
         _reach(module, "", outside, found)
-    for node in (node for statement in bound[name] for node in ast.walk(statement)):
+    for statement in bound[name]:
+        _follow(statement, module, bound, outside, found)
+
+
+def _follow(tree: ast.AST, module: str, bound: dict, outside: tuple[str, ...], found: Found) -> None:
+    """Reach everything that a statement of `module` mentions."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in bound:
             _reach(module, node.id, outside, found)
         elif isinstance(node, ast.Import):
@@ -115,7 +134,7 @@ def _strip(tree: ast.Module) -> None:
 
 
 def _source(node: ast.ImportFrom, module: str) -> str:
-    if not node.level:
+    if not node.level or not module:
         return node.module or ""
     package = module if _path(module).name == "__init__.py" else module.rpartition(".")[0]
     return importlib.util.resolve_name("." * node.level + (node.module or ""), package)

@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from redraw import data
@@ -165,6 +166,19 @@ def run_trials(
         with _local_executor(jobs) as local:
             _run(missing, store, local, 2 * jobs, progress, on_progress)
     return [store.get(trial.key) for trial in trials]
+
+
+def trial_table(trials: Iterable[Trial], results: Iterable[Result]) -> pd.DataFrame:
+    """A row per trial: function, seed, parameters, what it returned, seconds and key.
+
+    A value returned under the name of a parameter is kept, and the parameter becomes `<name>_parameter`.
+    """
+    rows = []
+    for trial, result in zip(trials, results, strict=True):
+        asked = {f"{name}_parameter" if name in result else name: value for name, value in trial.parameters.items()}
+        row = {"function": trial.function.partition(":")[2], "seed": trial.seed, **asked, **result}
+        rows.append(row | {"seconds": result.seconds, "key": trial.key})
+    return pd.DataFrame(rows)
 
 
 def default_jobs() -> int:

@@ -1,0 +1,131 @@
+"""What the report and the board share: the template environment, words for verdicts, numbers as text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+OUTCOMES = {
+    "reproduced": "reproduced",
+    "contradicted": "contradicted",
+    "inconclusive": "inconclusive",
+    "paper_error": "paper error",
+    "blocked": "blocked",
+    "not_tested": "not tested",
+}
+UNTESTED = ("not_tested", "blocked")
+SCOPES = {
+    "same": ("same", "the paper's own data and protocol"),
+    "reimplemented": ("reimplemented", "the paper's protocol on its data, in our own code"),
+    "reduced": ("reduced", "smaller than the paper: other data, fewer rounds or shorter training"),
+}
+
+
+@cache
+def environment() -> Environment:
+    """The templates, every value escaped, an unknown name an error."""
+    env = Environment(
+        loader=PackageLoader("redraw.workbook"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.globals.update(OUTCOMES=OUTCOMES, SCOPES=SCOPES)
+    return env
+
+
+def render(template: str, *, images: str, **values: Any) -> str:
+    """A page with its one style sheet and a policy that lets in that sheet and `images`, and nothing else."""
+    style = environment().get_template("page.css").render()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src {images}; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return environment().get_template(template).render(style=Markup(style), policy=policy, **values) + "\n"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write the file whole or not at all: a reader never sees half of it."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def tally(outcomes: Sequence[str]) -> list[tuple[str, int]]:
+    """How many claims have each outcome, in the order of `OUTCOMES`; unknown ones last."""
+    order = [*OUTCOMES, *sorted(set(outcomes) - set(OUTCOMES))]
+    return [(outcome, outcomes.count(outcome)) for outcome in order if outcome in outcomes]
+
+
+def number(value: Any, decimals: int | None = None) -> str:
+    """A number for reading: four digits that count, or `decimals` after the point; `–` for none."""
+    if isinstance(value, list | tuple):
+        items = [number(item, decimals) for item in value[:12]]
+        shown = ("; " if any("," in item for item in items) else ", ").join(items)
+        return shown if len(value) <= 12 else f"{shown}, … ({len(value)} numbers)"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None else str(value)
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    if decimals is not None:
+        text = f"{value:,.{decimals}f}"
+    elif float(value).is_integer() and abs(value) < 1e15 or abs(value) >= 1000:
+        text = f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
+    else:
+        text = f"{value:.4g}"
+    return text.replace("-", "−")
+
+
+def decimals_for(low: float, high: float) -> int | None:
+    """The decimals that show an interval's width with two digits; None when there is no width."""
+    width = abs(high - low) / 2
+    if not (math.isfinite(width) and width > 0):
+        return None
+    return min(max(1 - math.floor(math.log10(width)), 0), 8)
+
+
+def with_unit(text: str, unit: str) -> str:
+    """The text and its unit, a no-break space between."""
+    return f"{text}\N{NO-BREAK SPACE}{unit}" if unit else text
+
+
+def duration(seconds: Any) -> str:
+    """Seconds in the two largest units: `3 min 12 s`, `5 h 2 min`."""
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def moment(text: Any, *, day: bool = False) -> str:
+    """An ISO date and time as `21 November 2026, 06:12 UTC`, or the day alone; other text as it is."""
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return "–" if text is None else str(text)
+    date = f"{at.day} {at:%B %Y}"
+    return date if day else f"{date}, {at:%H:%M}{' UTC' if at.utcoffset() is not None and not at.utcoffset() else ''}"

@@ -1,0 +1,130 @@
+"""A claim's verdict as a small inline SVG: the interval against the region in which the claim holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from markupsafe import Markup
+
+from ._pages import number, with_unit
+
+_WIDTH, _HEIGHT, _PAD = 280, 60, 10
+_TOP, _BOTTOM = 14, 42
+_MIDDLE = (_TOP + _BOTTOM) / 2
+
+
+def draw(
+    measured: float | None,
+    interval: Sequence[float | None] | None,
+    region: Sequence[float | None] | None,
+    reference: float | None,
+    *,
+    unit: str = "",
+    log: bool = False,
+) -> Markup:
+    """The picture, or nothing where there is nothing to compare.
+
+    measured: the estimate; interval: its low and high end, None where open; region: where the claim holds, None
+    where open; reference: the paper's figure. All in `unit`; `log` draws ratios on a logarithmic axis.
+    The words of the drawing are its label, so that it can be heard as well as seen.
+    """
+    if measured is None or region is None:
+        return Markup("")
+    region, interval = list(region), list(interval or ())
+    numbers = [x for x in (measured, reference, *region, *interval) if x is not None]
+    log = log and min(numbers) > 0
+    if not all(math.isfinite(x) for x in numbers):
+        return Markup("")
+    place = _axis(numbers, log)
+    parts = [_region(region, place, unit), f'<path class="axis" d="M{_PAD} {_MIDDLE}H{_WIDTH - _PAD}"/>']
+    if reference is not None:
+        x = place(reference)
+        parts.append(f'<path class="paper" d="M{x} {_TOP - 3}V{_BOTTOM + 3}"/>')
+        parts.append(f'<text class="paper-name" x="{_inside(x, 16)}" y="9">paper</text>')
+    if interval:
+        parts.append(_interval(interval, place))
+    parts.append(f'<circle class="estimate" cx="{place(measured)}" cy="{_MIDDLE}" r="4.5"/>')
+    label = escape(describe(measured, interval, region, reference, unit))
+    return Markup(
+        f'<svg class="ruling" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    )
+
+
+def describe(measured, interval, region, reference, unit) -> str:
+    """The drawing in words."""
+    said = [f"Measured {with_unit(number(measured), unit)}"]
+    if interval:
+        said.append(f"interval {_ends(interval)}")
+    said.append(f"the claim holds {_ends(region)}")
+    if reference is not None:
+        said.append(f"paper {with_unit(number(reference), unit)}")
+    return "; ".join(said) + "."
+
+
+def _ends(ends: Sequence[float | None]) -> str:
+    low, high = ends
+    if low is None and high is None:
+        return "anywhere"
+    if low is None or high is None:
+        return f"below {number(high)}" if low is None else f"above {number(low)}"
+    return f"from {number(low)} to {number(high)}"
+
+
+def _axis(numbers: list[float], log: bool):
+    """The map from a number to its place on the axis, with air at both ends."""
+    work = [math.log(x) if log else x for x in numbers]
+    low, high = min(work), max(work)
+    air = 0.18 * (high - low) or max(abs(high), 1.0) * 0.1
+    low, high = low - air, high + air
+
+    def place(x: float) -> float:
+        share = ((math.log(x) if log else x) - low) / (high - low)
+        return round(_PAD + share * (_WIDTH - 2 * _PAD), 1)
+
+    return place
+
+
+def _inside(x: float, half: float) -> float:
+    return min(max(x, half), _WIDTH - half)
+
+
+def _region(region: list[float | None], place, unit: str) -> str:
+    low, high = region
+    left = _PAD if low is None else place(low)
+    right = _WIDTH - _PAD if high is None else place(high)
+    parts = [
+        f'<rect class="holds" x="{left}" y="{_TOP}" width="{max(right - left, 1):.1f}" height="{_BOTTOM - _TOP}"/>'
+    ]
+    for end, anchor in ((low, "end"), (high, "start")):
+        if end is not None:
+            x = place(end)
+            parts.append(f'<path class="margin" d="M{x} {_TOP}V{_BOTTOM}"/>')
+            alone = low is None or high is None or right - left > 90
+            if alone:
+                anchor, x = "middle", _inside(x, 24)
+            else:
+                x = max(x, 34) if anchor == "end" else min(x, _WIDTH - 34)
+            text = escape(with_unit(number(end), unit))
+            parts.append(f'<text x="{x}" y="{_HEIGHT - 4}" text-anchor="{anchor}">{text}</text>')
+    return "".join(parts)
+
+
+def _interval(interval: list[float | None], place) -> str:
+    low, high = interval
+    left = _PAD if low is None else place(low)
+    right = _WIDTH - _PAD if high is None else place(high)
+    cap, arrow = 5, 6
+    start = (
+        f"M{left} {_MIDDLE - cap}v{2 * cap}"
+        if low is not None
+        else f"M{left + arrow} {_MIDDLE - cap}l-{arrow} {cap}l{arrow} {cap}"
+    )
+    end = (
+        f"M{right} {_MIDDLE - cap}v{2 * cap}"
+        if high is not None
+        else f"M{right - arrow} {_MIDDLE - cap}l{arrow} {cap}l-{arrow} {cap}"
+    )
+    return f'<path class="interval" d="M{left} {_MIDDLE}H{right}{start}{end}"/>'

@@ -1,0 +1,73 @@
+"""From a study's trials to its verdicts: shared by the notebook, the runner and the check of committed reports."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from redraw import data
+from redraw.workbook._card import Card
+from redraw.workbook._claims import Claim, Samples
+from redraw.workbook._judge import Verdict, judge_all
+from redraw.workbook._trials import Trial, run_trials, trial_table
+
+
+def gather(trials: Iterable[Trial], **options) -> pd.DataFrame:
+    """Run what is missing of `trials` and return their table, a row per trial (`trial_table`).
+
+    When the data cannot be reached, says so in a line and returns an empty table, so that a notebook goes on with
+    what needs none. `options` go to `run_trials`.
+    """
+    trials = list(trials)
+    try:
+        return trial_table(trials, run_trials(trials, **options))
+    except data.DataUnavailable as error:
+        print(f"blocked: {str(error).splitlines()[0]}")
+        return trial_table([], [])
+
+
+def rule(
+    card: Card, samples: Mapping[str, Samples], preset: str, parameters: Mapping[str, Any], blocked: str = ""
+) -> list[Verdict]:
+    """The verdicts on a card's claims, in its order, Holm-corrected (`judge_all`).
+
+    parameters: those of the run. One that is not a nuisance and differs from the preset's makes every claim that
+      training decides a reduced one: another dataset or budget is not what the preset's scope speaks of.
+    blocked: why data could not be reached; claims that could not be tested for it are blocked.
+    """
+    if blocked:
+        samples = {i: Samples.blocked(blocked) if s.missing == "not_tested" else s for i, s in samples.items()}
+    changed = changed_parameters(card, preset, parameters)
+    claims = [_reduced(claim) if changed else claim for claim in card.claims]
+    verdicts = judge_all(claims, samples, preset)
+    note = f"the preset's {', '.join(changed)} was changed for this run"
+    return [replace(v, remarks=(*v.remarks, note)) if changed and v.scope == "reduced" else v for v in verdicts]
+
+
+def changed_parameters(card: Card, preset: str, parameters: Mapping[str, Any]) -> list[str]:
+    """Names of the scientific and fixed parameters that differ from the preset's values."""
+    values = card.resolve(preset)
+    return [n for n, p in card.parameters.items() if p.role != "nuisance" and parameters[n] != values[n]]
+
+
+def _reduced(claim: Claim) -> Claim:
+    if claim.kind == "exact":
+        return claim
+    return claim.model_copy(update={"scope": dict.fromkeys(claim.scope, "reduced")})
+
+
+def verdict_table(verdicts: Iterable[Verdict]) -> str:
+    """The verdicts as lines of text: id, outcome, scope, seeds, measured value and its interval."""
+    rows = [("claim", "outcome", "scope", "seeds", "measured", "interval")]
+    for v in verdicts:
+        values = v.measured if isinstance(v.measured, tuple) else (v.measured,)
+        measured = ", ".join(_number(value) for value in values if value is not None)
+        interval = " to ".join(map(_number, v.strength.interval)) if v.strength.interval else ""
+        rows.append((v.id, v.outcome.replace("_", " "), v.scope, str(v.strength.seeds or ""), measured, interval))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

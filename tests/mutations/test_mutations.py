@@ -1,0 +1,436 @@
+"""Instruments are tested by breaking them: each known bug of replications is put into the library; a test must fail.
+
+A mutation edits the source of one function and swaps its code in place, so that everyone who imported the function
+runs the broken one. The test named beside it is loaded and called as it is: it passes first, and fails then.
+"""
+
+import importlib.util
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redraw import data, models, pruning, training
+from redraw.pruning import _magnitude
+from redraw.studies import lottery_ticket
+from redraw.workbook import Store, Trial
+from redraw.workbook import _trials as trials
+
+TESTS = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`edits` (old text: new text) to the source of `function`, seen by `check` ("file::test") called with `given`."""
+
+    bug: str
+    function: Callable
+    edits: Mapping[str, str]
+    check: str
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+HOLD = "pruning/test_masks.py::check_hold"
+ROUNDS = "pruning/test_iterative.py::test_each_round_starts_from_theta_0_with_its_buffers"
+STOP = "training/test_early_stopping.py::test_the_stop_and_its_test_accuracy_are_those_of_brute_force"
+STUDY = "studies/test_lottery_ticket.py::"
+
+MUTATIONS = [
+    # Masks ------------------------------------------------------------------------------------------------------
+    Mutation(
+        "masks are not applied again after a step",
+        pruning.Masks.hold,
+        {"torch._foreach_mul_(values, masks)": "pass"},
+        HOLD,
+        {"name": "sgd_plain", "after": 5},
+    ),
+    Mutation(
+        "only gradients are masked, while momentum is carried on",
+        pruning.Masks.hold,
+        {
+            "state = [s for": "state = [weight.grad] if weight.grad is not None else []; _ = [s for",
+            "values += [weight, *state]": "values += state",
+            "masks += [mask] * (1 + len(state))": "masks += [mask] * len(state)",
+            "register_step_post_hook": "register_step_pre_hook",
+        },
+        HOLD,
+        {"name": "sgd", "before": 5, "after": 5},
+    ),
+    Mutation(
+        "weights are masked, their momentum is not",
+        pruning.Masks.hold,
+        {
+            "values += [weight, *state]": "values += [weight]",
+            "masks += [mask] * (1 + len(state))": "masks += [mask]",
+        },
+        HOLD,
+        {"name": "adam", "after": 5},
+    ),
+    Mutation(
+        "the mask is inverted",
+        pruning.Masks.apply,
+        {"masked_fill_(~mask, 0.0)": "masked_fill_(mask, 0.0)"},
+        "pruning/test_masks.py::test_apply_zeroes_the_pruned_weights_and_touches_nothing_else",
+    ),
+    # What is pruned ---------------------------------------------------------------------------------------------
+    Mutation(
+        "weights are ranked by their signed value",
+        _magnitude._smallest,
+        {".abs().sort(": ".sort("},
+        "pruning/test_magnitude.py::check_signs",
+    ),
+    Mutation(
+        "the largest weights go",
+        _magnitude._smallest,
+        {"sort(stable=True)": "sort(stable=True, descending=True)"},
+        "pruning/test_magnitude.py::test_zeros_among_the_kept_weights_go_first_and_only_as_many_as_asked",
+    ),
+    Mutation(
+        "what was pruned is ranked again",
+        _magnitude._smallest,
+        {"mask.flatten().nonzero()": "torch.ones_like(mask).flatten().nonzero()"},
+        "pruning/test_magnitude.py::test_three_rounds_equal_torchs_layerwise_pruning",
+        {"rate": 0.37},
+    ),
+    Mutation(
+        "a rate counts from the whole layer instead of what is left of it",
+        pruning.magnitude,
+        {"int(mask.sum())": "mask.numel()"},
+        "pruning/test_magnitude.py::test_the_lottery_papers_levels",
+    ),
+    Mutation(
+        "an excluded layer does not count towards the global level",
+        pruning.magnitude,
+        {"round(rate * masks.kept)": "round(rate * int(mask.sum()))"},
+        "pruning/test_magnitude.py::test_a_global_exclusion_keeps_its_layer_but_counts_towards_the_level",
+    ),
+    Mutation(
+        "one shot removes the rate of one round times the rounds",
+        pruning.compound,
+        {"1 - (1 - rate) ** rounds": "rate * rounds"},
+        "pruning/test_magnitude.py::test_compound_is_what_the_rounds_leave",
+    ),
+    Mutation(
+        "the output layer is pruned at the hidden rate",
+        lottery_ticket._rates,
+        {"recipe.output_rate": "recipe.hidden_rate"},
+        STUDY + "test_layers_lose_their_own_rate_each_round",
+    ),
+    # Rewinding and reinitializing -------------------------------------------------------------------------------
+    Mutation(
+        "rewinding forgets, and trained weights go on",
+        pruning.iterative_magnitude_pruning,
+        {"model.load_state_dict(start)": "pass"},
+        ROUNDS,
+    ),
+    Mutation(
+        "the start is a view of the weights that train",
+        pruning.iterative_magnitude_pruning,
+        {"value.clone()": "value"},
+        ROUNDS,
+    ),
+    Mutation(
+        "rewinding forgets the running statistics",
+        pruning.iterative_magnitude_pruning,
+        {
+            "model.state_dict().items()}": "model.named_parameters()}",
+            "load_state_dict(start)": "load_state_dict(start, strict=False)",
+        },
+        ROUNDS,
+    ),
+    Mutation(
+        "masks are made from the initial weights",
+        pruning.iterative_magnitude_pruning,
+        {"magnitude(model.state_dict(),": "magnitude(start,"},
+        ROUNDS,
+    ),
+    Mutation(
+        "the study's tickets go on from trained weights",
+        lottery_ticket.ticket,
+        {"_prune(recipe, weights, masks)": "_prune(recipe, weights, masks); model.load_state_dict(weights)"},
+        STUDY + "test_every_ticket_starts_from_theta_0_of_its_seed",
+    ),
+    Mutation(
+        "a reinitialized network has the ticket's initial weights",
+        lottery_ticket.reinitialized,
+        {'"reinitialization", draw)\n': '"theta_0")\n'},
+        STUDY + "test_a_reinitialization_is_the_tickets_mask_on_new_weights",
+    ),
+    Mutation(
+        "every draw of a reinitialization is the same",
+        lottery_ticket.reinitialized,
+        {'"reinitialization", draw)\n': '"reinitialization", 0)\n'},
+        STUDY + "test_a_reinitialization_is_the_tickets_mask_on_new_weights",
+    ),
+    Mutation(
+        "a reinitialized network is dense",
+        lottery_ticket._train,
+        {"masks.hold(model, optimizer)": "pass"},
+        STUDY + "test_a_reinitialization_is_the_tickets_mask_on_new_weights",
+    ),
+    Mutation(
+        "the initialization has twice the variance",
+        models.initialize.__wrapped__,
+        {"xavier_normal_(layer.weight,": "xavier_normal_(layer.weight, gain=2**0.5,"},
+        "models/test_initialize.py::test_weights_are_normal_with_the_schemes_spread",
+        {"model": models.lenet_300_100, "scheme": "glorot_normal"},
+    ),
+    # Training ---------------------------------------------------------------------------------------------------
+    Mutation(
+        "one permutation serves all epochs",
+        training.batches,
+        {
+            "while True:": "order = torch.randperm(len(x), generator=generator)\n    while True:",
+            "torch.randperm(len(x), generator=generator)[": "order[",
+        },
+        "training/test_loop.py::test_each_epoch_has_its_own_order",
+    ),
+    Mutation(
+        "an epoch is drawn with replacement",
+        training.batches,
+        {"torch.randperm(len(x), generator": "torch.randint(len(x), (len(x),), generator"},
+        "training/test_loop.py::test_each_epoch_has_its_own_order",
+    ),
+    Mutation(
+        "labels are not shuffled with their inputs",
+        training.batches,
+        {"y[index]": "y[: len(index)]"},
+        "training/test_loop.py::test_an_epoch_holds_every_example_at_most_once_and_drops_the_incomplete_batch",
+        {"n": 12, "batch_size": 4},
+    ),
+    Mutation(
+        "gradients are never cleared",
+        training.steps,
+        {"optimizer.zero_grad(set_to_none=True)": "pass"},
+        "training/test_loop.py::test_steps_counts_from_one_takes_any_loss_and_leaves_its_gradients",
+    ),
+    Mutation(
+        "a mean of means in place of the mean loss",
+        training.evaluate.__wrapped__,
+        {'reduction="sum"': 'reduction="mean"'},
+        "training/test_loop.py::test_evaluate_equals_the_whole_batch_at_once",
+        {"chunk": 7},
+    ),
+    Mutation(
+        "evaluation uses the batch's statistics",
+        training.evaluate.__wrapped__,
+        {"model.eval()": "pass"},
+        "training/test_loop.py::test_evaluate_uses_and_keeps_running_statistics",
+    ),
+    # Early stopping ---------------------------------------------------------------------------------------------
+    Mutation(
+        "the stop is read off the test set",
+        training.fit,
+        {"dataset.validation_x, dataset.validation_y": "dataset.test_x, dataset.test_y"},
+        "training/test_early_stopping.py::test_the_test_set_decides_nothing",
+    ),
+    Mutation(
+        "the stop is the best test accuracy",
+        training.fit,
+        {"if loss < h": "loss = 1 - evaluate(model, dataset.test_x, dataset.test_y)[1]\n        if loss < h"},
+        STOP,
+        {"seed": 6, "normed": False},
+    ),
+    Mutation(
+        "the stop's accuracy is that of the final weights",
+        training.fit,
+        {"model.load_state_dict(best)": "pass"},
+        STOP,
+        {"seed": 6, "normed": False},
+    ),
+    Mutation(
+        "the best weights are a view of the ones that train on",
+        training.fit,
+        {"best = {name: value.clone()": "best = {name: value"},
+        STOP,
+        {"seed": 6, "normed": False},
+    ),
+    Mutation(
+        "the best weights lack the running statistics",
+        training.fit,
+        {
+            "model.state_dict().items()}\n    history.censored": "model.named_parameters()}\n    history.censored",
+            "load_state_dict(best)": "load_state_dict(best, strict=False)",
+        },
+        STOP,
+        {"seed": 5, "normed": True},
+    ),
+    Mutation(
+        "a stop at the budget counts as observed",
+        training.fit,
+        {"history.stop_iteration == history.iterations[-1]": "False"},
+        "training/test_early_stopping.py::test_the_first_minimum_wins_and_one_at_the_end_is_censored",
+        {"losses": [3.0, 2.0, 1.0], "stop": 6, "censored": True},
+    ),
+    Mutation(
+        "the last of equal minima is the stop",
+        training.fit,
+        {"if loss < history": "if loss <= history"},
+        "training/test_early_stopping.py::test_the_first_minimum_wins_and_one_at_the_end_is_censored",
+        {"losses": [3.0, 1.0, 2.0, 1.0, 2.0], "stop": 4, "censored": False},
+    ),
+    # Data -------------------------------------------------------------------------------------------------------
+    Mutation(
+        "validation examples stay in the training set",
+        data.split,
+        {"held, kept = order[:validation], order[validation:]": "held, kept = order[:validation], order"},
+        "mutations/test_mutations.py::check_split",
+    ),
+    Mutation(
+        "validation examples are the first of the file for every seed",
+        data.split,
+        {'torch.randperm(total, generator=generator(seed, "split"))': "torch.arange(total)"},
+        "mutations/test_mutations.py::check_split",
+    ),
+    Mutation(
+        "training inputs are paired with others' labels",
+        data.split,
+        {"train_y=arrays.train_y[kept]": "train_y=arrays.train_y[validation:]"},
+        "mutations/test_mutations.py::check_split",
+    ),
+    # The workbook -----------------------------------------------------------------------------------------------
+    Mutation(
+        "a key forgets what the trial needs",
+        Trial.key.func,
+        {"need.key for name, need in self.needs.items()": "0 for name, need in self.needs.items()"},
+        "mutations/test_mutations.py::check_keys",
+    ),
+    Mutation(
+        "a key forgets the seed",
+        Trial.key.func,
+        {'"seed": self.seed': '"seed": 0'},
+        "mutations/test_mutations.py::check_keys",
+    ),
+    Mutation(
+        "a key forgets the code",
+        Trial.key.func,
+        {"meaning(_resolve(self.function))": '""', '"function": self.function': '"function": ""'},
+        "mutations/test_mutations.py::check_keys",
+    ),
+    Mutation(
+        "a key forgets the data",
+        trials.fingerprint,
+        {"data.checksums(dataset)": "{}"},
+        "mutations/test_mutations.py::check_keys",
+    ),
+    Mutation(
+        "what is read is not compared with its sum",
+        Store.get,
+        {'hashlib.sha256(canonical(body).encode()).hexdigest() == record["sha256"]': "True"},
+        "mutations/test_mutations.py::check_damage",
+        {"name": "record.json"},
+    ),
+    Mutation(
+        "tensors are not compared with their sum",
+        Store.get,
+        {'sha256_file(folder / "tensors.safetensors") == body["tensors"]': "True"},
+        "mutations/test_mutations.py::check_damage",
+        {"name": "tensors.safetensors"},
+    ),
+]
+
+
+# Checks small enough to stand here: the split, the keys, the sums ------------------------------
+
+
+def check_split():
+    import torch
+
+    numbers = torch.arange(50)
+    arrays = data.Arrays(numbers.float().unsqueeze(1), 2 * numbers, -numbers.float().unsqueeze(1), 2 * numbers)
+    made = [data.split("numbers", arrays, 20, seed) for seed in (0, 1)]
+    for one in made:
+        train, validation = (set(x.squeeze(1).long().tolist()) for x in (one.train_x, one.validation_x))
+        assert len(train) == len(one.train_x) == 30 and len(validation) == len(one.validation_x) == 20
+        assert not train & validation, "validation examples are trained on"
+        assert torch.equal(one.train_y, 2 * one.train_x.squeeze(1).long())
+        assert torch.equal(one.validation_y, 2 * one.validation_x.squeeze(1).long())
+        assert torch.equal(one.test_x, arrays.test_x) and torch.equal(one.test_y, arrays.test_y)
+    assert not torch.equal(made[0].validation_x, made[1].validation_x)
+
+
+def check_keys(monkeypatch):
+    def trial(function="ticket", seed=0, needs=None, **parameters):
+        return Trial(
+            f"redraw.studies.lottery_ticket:{function}",
+            {"dataset": "digits", **parameters},
+            seed,
+            needs or {},
+        )
+
+    one = trial()
+    others = [
+        trial(seed=1),
+        trial("one_shot"),
+        trial(a=1),
+        trial(needs={"a": one}),
+        trial(needs={"a": trial(seed=1)}),
+    ]
+    keys = {one.key, *(other.key for other in others)}
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "checksums", lambda name: {"file": "other"})
+        keys.add(trial().key)
+    assert len(keys) == 7
+    assert trial().key == one.key
+
+
+def check_damage(tmp_path, name):
+    import torch
+
+    store = Store(tmp_path)
+    store.put("0" * 64, {"value": {"loss": 0.123456789}, "seconds": 1.0}, {"t": torch.ones(9)})
+    path = store.folder("0" * 64) / name
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"0.123456789", b"0.123456788") if name == "record.json" else raw[:-1] + b"\0")
+    assert path.read_bytes() != raw
+    assert store.get("0" * 64) is None
+
+
+# Injecting them ---------------------------------------------------------------------------------------------------
+
+
+@cache
+def find(check):
+    """The function of a test file that is named "file::function"."""
+    file, _, name = check.partition("::")
+    if TESTS / file == Path(__file__):
+        return globals()[name]
+    spec = importlib.util.spec_from_file_location(f"mutated_{Path(file).stem}", TESTS / file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+def call(mutation, tmp_path, monkeypatch):
+    check = find(mutation.check)
+    wanted = inspect.signature(check).parameters
+    fixtures = {"tmp_path": tmp_path, "monkeypatch": monkeypatch}
+    check(**mutation.given, **{name: value for name, value in fixtures.items() if name in wanted})
+
+
+def mutated(function, edits):
+    """The code of `function` with the edits made to its source; each must be there once."""
+    source = textwrap.dedent(inspect.getsource(function))
+    for old, new in edits.items():
+        assert source.count(old) == 1, f"{function.__qualname__}: {old!r} must stand in its source once"
+        source = source.replace(old, new)
+    source = source[source.index("def ") :]  # decorators are in place already
+    scope: dict[str, Any] = {}
+    exec(compile(source, f"<mutated {function.__qualname__}>", "exec"), function.__globals__, scope)
+    return scope[function.__name__].__code__
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.bug.replace(" ", "_"))
+def test_a_known_bug_turns_its_check_red(mutation, tmp_path, monkeypatch):
+    call(mutation, tmp_path / "sound", monkeypatch)
+    with monkeypatch.context() as patch:
+        function = inspect.unwrap(mutation.function)
+        patch.setattr(function, "__code__", mutated(function, mutation.edits))
+        with pytest.raises(AssertionError):
+            call(mutation, tmp_path / "broken", monkeypatch)
+    call(mutation, tmp_path / "sound_again", monkeypatch)
