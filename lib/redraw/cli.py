@@ -345,3 +345,7 @@ def _shown(path: Path) -> str:
 
 def _print_json(document) -> None:
     print(json.dumps(document, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,9 @@
 """Batched fitting of sums of power laws in log space: the one numerical kernel of this package.
 
 The model is L = E + sum_k A_k x_k^-p_k with K predictors, fitted to log L under the Huber loss. Internally
-theta = (e, a_1..a_K, p_1..p_K) with e = log E and a_k = log A_k - p_k * mean(log x_k): centring the predictors
-takes most of the correlation between coefficient and exponent out of the Hessian. Everything runs on many
-problems at once: m parameter vectors against m weightings of the same n points.
+theta = (e, a_1..a_K, p_1..p_K) with e = log E and a_k = log A_k - p_k * mean(log x_k): centring the
+predictors takes most of the correlation between coefficient and exponent out of the Hessian. Everything runs
+on many problems at once: m parameter vectors against m weightings of the same n points.
 """
 
 from dataclasses import dataclass
@@ -79,17 +79,18 @@ def _parts(problem: Problem, theta: np.ndarray):
 
 def objective(problem: Problem, theta: np.ndarray, weights: np.ndarray, delta: float) -> np.ndarray:
     """Weighted sum of Huber losses, (m,). A sum and not a mean: see `lbfgs_grid` for what the mean does."""
-    cost = np.einsum("mn,mn->m", np.broadcast_to(weights, (len(theta), len(problem.y))),
-                     huber(residuals(problem, theta), delta))
+    cost = np.einsum(
+        "mn,mn->m", np.broadcast_to(weights, (len(theta), len(problem.y))), huber(residuals(problem, theta), delta)
+    )
     return np.where(np.isfinite(cost), cost, np.inf)
 
 
 def derivatives(problem: Problem, parts, weights: np.ndarray, delta: float, blend: np.ndarray):
     """Gradient (m, P) and a curvature matrix (m, P, P) between Newton (blend 0) and IRLS (blend 1).
 
-    With S the softmax shares and z_j = d(log term j)/d(theta), the Hessian of the predicted log loss is
-    sum_j S_j z_j z_j' - g g', so the exact Hessian of the objective costs no more than Gauss-Newton. The IRLS matrix
-    J' diag(w min(1, delta/|r|)) J majorises the Huber part: slow but always downhill.
+    With S the softmax shares and z_j = d(log term j)/d(theta), the Hessian of the predicted log loss is sum_j
+    S_j z_j z_j' - g g', so the exact Hessian of the objective costs no more than Gauss-Newton. The IRLS
+    matrix J' diag(w min(1, delta/|r|)) J majorises the Huber part: slow but always downhill.
     """
     r, S0, S = parts
     K, m = problem.terms, len(r)
@@ -118,12 +119,20 @@ def derivatives(problem: Problem, parts, weights: np.ndarray, delta: float, blen
     return gradient, curvature
 
 
-def polish(problem: Problem, theta: np.ndarray, weights: np.ndarray, delta: float, *,
-           fixed: int | None = None, steps: int = 200, tol: float = 1e-10):
+def polish(
+    problem: Problem,
+    theta: np.ndarray,
+    weights: np.ndarray,
+    delta: float,
+    *,
+    fixed: int | None = None,
+    steps: int = 200,
+    tol: float = 1e-10,
+):
     """Minimise m objectives from m starts by damped Newton steps that fall back to IRLS.
 
-    theta: (m, P) starts, centred. weights: (n,) or (m, n). fixed: index of a parameter held where it is (for profiles).
-    Returns (theta (m, P), cost (m,), converged (m,) bool).
+    theta: (m, P) starts, centred. weights: (n,) or (m, n). fixed: index of a parameter held where it is (for
+    profiles). Returns (theta (m, P), cost (m,), converged (m,) bool).
     """
     theta = np.array(theta, dtype=float)
     weights = np.broadcast_to(weights, (len(theta), len(problem.y)))
@@ -146,7 +155,7 @@ def _polish_block(problem, theta, weights, delta, fixed, steps, tol):
     cost = np.einsum("mn,mn->m", weights, huber(parts[0], delta))
     cost[~np.isfinite(cost)] = np.inf
     final_cost[:] = cost
-    damping, blend = np.full(m, 1e-3), np.full(m, 0.1)
+    damping, blend = np.full(m, 1e-3), np.ones(m)
     for _ in range(steps):
         gradient, curvature = derivatives(problem, parts, weights, delta, blend)
         g, H = gradient[:, free], curvature[:, free[:, None], free]
@@ -159,7 +168,8 @@ def _polish_block(problem, theta, weights, delta, fixed, steps, tol):
         except np.linalg.LinAlgError:
             H[:, diagonal, diagonal] += scale
             step = np.linalg.solve(H, -g[..., None])[..., 0]
-        # no single step moves an exponent or a log coefficient by more than 3: far steps leave the finite numbers
+        # no single step moves an exponent or a log coefficient by more than 3: far steps leave the finite
+        # numbers
         length = np.abs(step).max(axis=1)
         step *= np.minimum(1.0, 3.0 / np.maximum(length, 1e-300))[:, None]
         promise = -np.einsum("mp,mp->m", g, step)  # Newton decrement, twice the predicted decrease
@@ -169,13 +179,15 @@ def _polish_block(problem, theta, weights, delta, fixed, steps, tol):
         trial_cost = np.einsum("mn,mn->m", weights, huber(trial_parts[0], delta))
         better = (trial_cost < cost) & (promise > 0)
         small = (promise >= 0) & (promise <= tol * cost) | (np.abs(step).max(axis=1) < 1e-13)
-        theta = np.where(better[:, None], trial, theta)
-        keep = better[:, None]
-        parts = (np.where(keep, trial_parts[0], parts[0]), np.where(keep, trial_parts[1], parts[1]),
-                 np.where(keep[None], trial_parts[2], parts[2]))
+        if better.all():
+            theta, parts = trial, trial_parts
+        else:
+            theta[better] = trial[better]
+            for held, new in zip(parts, trial_parts, strict=True):
+                held[..., better, :] = new[..., better, :]
         cost = np.where(better, trial_cost, cost)
         damping = np.where(better, damping * 0.1, np.minimum(np.maximum(damping, 1e-6) * 8, 1e6))
-        blend = np.where(better, blend * 0.2, np.minimum(np.maximum(blend, 0.01) * 8, 1.0))
+        blend = np.where(better, blend * 0.5, np.minimum(np.maximum(blend, 0.01) * 8, 1.0))
         finished = small & (better | (promise <= 1e-3 * tol * cost) | (blend >= 1.0))
         final[alive], final_cost[alive] = theta, cost
         converged[alive[finished]] = True

@@ -14,8 +14,9 @@ class ScalingWarning(UserWarning):
 def column(name: str, values, *, positive: bool = True, size: int | None = None) -> np.ndarray:
     """One column as a new float64 vector, refused unless finite, positive and of the right length.
 
-    Going to float64 before anything is multiplied matters: 6 * N * D overflows int64 from about 1e9 parameters
-    and 2e9 tokens on, silently, and the logarithm of the wrapped product is a number like any other.
+    Going to float64 before anything is multiplied matters: 6 * N * D overflows int64 from about 1e9
+    parameters and 2e9 tokens on, silently, and the logarithm of the wrapped product is a number like any
+    other.
 
     Raises ScalingError: not a vector, not numeric, not finite, not positive, or not `size` long.
     """
@@ -47,9 +48,10 @@ def scalar(name: str, value, low: float = 0.0, high: float = np.inf) -> float:
 
 
 def training_flops(N, D, *, per_token: float = 6.0):
-    """Training compute C = 6 N D in FLOP, in float64 whatever the type of the columns (Kaplan et al. 2020, 2.1).
+    """Training compute C = 6 N D in FLOP, in float64 whatever the columns (Kaplan et al. 2020, 2.1).
 
-    N: parameters; D: tokens (scalars or vectors of the same length). Raises ScalingError on non-positive input.
+    N: parameters; D: tokens (scalars or vectors of the same length). Raises ScalingError on non-positive
+    input.
     """
     if np.ndim(N) == 0 and np.ndim(D) == 0:
         return per_token * scalar("N", N) * scalar("D", D)

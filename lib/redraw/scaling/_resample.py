@@ -8,11 +8,12 @@ from redraw.scaling._errors import ScalingError
 
 
 def resample_counts(n: int, replicates: int, seed: int, cluster=None) -> np.ndarray:
-    """How often each of n runs enters each bootstrap replicate: (replicates, n) float64, rows sum to n by run.
+    """How often each of n runs enters each bootstrap replicate: (replicates, n) float64.
 
-    Drawing with replacement is a multinomial, so a replicate is a weighting of the same table and thousands are fitted
-    at once. With `cluster` (n labels: the cell, the model size) whole clusters are drawn, as many as there are: runs of
-    a cell share its optimum, so drawing them singly makes intervals too narrow (Cameron, Gelbach & Miller 2008).
+    Drawing with replacement is a multinomial, so a replicate is a weighting of the same table and thousands
+    are fitted at once. With `cluster` (n labels: the cell, the model size) whole clusters are drawn, as many
+    as there are: runs of a cell share its optimum, so drawing them singly makes intervals too narrow
+    (Cameron, Gelbach & Miller 2008).
 
     Raises ScalingError: fewer than 1 replicate, labels of the wrong length, fewer than 2 clusters.
     """
@@ -33,7 +34,8 @@ def resample_counts(n: int, replicates: int, seed: int, cluster=None) -> np.ndar
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Bootstrap draws of named parameters. draws: (replicates, P); usable: (replicates,) bool, fits that converged."""
+    """Bootstrap draws of named parameters. draws: (replicates, P); usable: (replicates,) bool, fits that
+    converged."""
 
     names: tuple[str, ...]
     draws: np.ndarray
@@ -49,10 +51,6 @@ class Bootstrap:
     @property
     def standard_errors(self) -> dict[str, float]:
         return {name: float(np.std(self.column(name), ddof=1)) for name in self.names}
-
-    @property
-    def covariance(self) -> np.ndarray:
-        return np.atleast_2d(np.cov(self.draws[self.usable].T))
 
     def interval(self, name: str, level: float = 0.95) -> tuple[float, float]:
         """Percentile interval of one parameter at the level."""

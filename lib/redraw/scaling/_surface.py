@@ -1,4 +1,5 @@
-"""Loss surfaces L = E + A/N^alpha + B/D^beta and their one-variable form: fits, uncertainty, allocation, tests."""
+"""Loss surfaces L = E + A/N^alpha + B/D^beta and their one-variable form: fits, uncertainty, allocation,
+tests."""
 
 import warnings
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from redraw.scaling import _engine as engine
 from redraw.scaling._errors import ScalingError, ScalingWarning, column, scalar
 from redraw.scaling._resample import Bootstrap, resample_counts
 
-EXPONENTS = np.geomspace(0.02, 3.0, 40)  # the grid of variable projection; polishing may leave it
+EXPONENTS = np.geomspace(0.02, 3.0, 24)  # the grid of variable projection; polishing may leave it
 BLOCKS = 4  # the grid's best point of each of BLOCKS (per predictor) blocks starts a polish
 CONDITION_LIMIT = 1e8
 LOG_ERROR_LIMIT = 2.0  # a coefficient known no better than to a factor e^2 is not identified
@@ -21,7 +22,7 @@ LOG_ERROR_LIMIT = 2.0  # a coefficient known no better than to a factor e^2 is n
 
 @dataclass(frozen=True)
 class LossSurface:
-    """L(N, D) = E + A N^-alpha + B D^-beta (Hoffmann et al. 2022, 3.3). N parameters, D tokens, L nats per token."""
+    """L(N, D) = E + A N^-alpha + B D^-beta (Hoffmann et al. 2022, 3.3): N parameters, D tokens, L in nats."""
 
     E: float
     A: float
@@ -36,7 +37,7 @@ class LossSurface:
 
     @property
     def a(self) -> float:
-        """Exponent of the optimal model size in compute: N_opt proportional to C^a, a = beta / (alpha + beta)."""
+        """Exponent of the optimal size in compute: N_opt proportional to C^a, a = beta / (alpha + beta)."""
         return self.beta / (self.alpha + self.beta)
 
     @property
@@ -58,7 +59,8 @@ class Allocation:
 def compute_optimal(surface: LossSurface, flops) -> Allocation:
     """The N and D that minimise L under 6 N D = C, in closed form (Hoffmann et al. 2022, eq. 4).
 
-        N = G (C/6)^a,  D = (C/6)^b / G,  G = (alpha A / (beta B))^(1/(alpha+beta)),  a = beta/(alpha+beta),  b = 1 - a
+        N = G (C/6)^a,  D = (C/6)^b / G,  G = (alpha A / (beta B))^(1/(alpha+beta)),  a = beta/(alpha+beta),
+        b = 1 - a
 
     flops: C in FLOP, a scalar or a column. Raises ScalingError unless positive.
     """
@@ -75,10 +77,10 @@ class SurfaceFit:
     """A fitted sum of power laws with what is needed to distrust it.
 
     names, estimate: the parameters in natural units, ("E", "A", "B", "alpha", "beta") or ("E", "A", "alpha").
-    errors: standard errors, from the M-estimator's asymptotic covariance; covariance: the same, of
-    (log E, log coefficients, exponents). objective: the minimised sum of Huber losses. condition: condition number of
-    J'J with centred predictors and unit columns. starts, agree: polished starts and how many reached this optimum.
-    residuals: observed minus predicted log loss, (n,). identified: False where a warning was given.
+    errors: standard errors, from the M-estimator's asymptotic covariance; covariance: the same, of (log E,
+    log coefficients, exponents). objective: the minimised sum of Huber losses. condition: condition number of
+    J'J with centred predictors and unit columns. starts, agree: polished starts and how many reached this
+    optimum. residuals: observed minus predicted log loss, (n,). identified: False where a warning was given.
     """
 
     names: tuple[str, ...]
@@ -94,6 +96,7 @@ class SurfaceFit:
     identified: bool
     problem: engine.Problem = field(repr=False)
     theta: np.ndarray = field(repr=False)
+    inflation: np.ndarray = field(repr=False)
 
     def __getitem__(self, name: str) -> float:
         if name not in self.names:
@@ -113,7 +116,7 @@ class SurfaceFit:
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95 % profile likelihood interval of every parameter; see `profile_likelihood`. Computed once, on demand."""
+        """95 % profile likelihood interval of every parameter (`profile_likelihood`), computed once on demand."""
         return {name: profile_likelihood(self, name).interval for name in self.names}
 
     def predict(self, *predictors):
@@ -123,24 +126,25 @@ class SurfaceFit:
             raise ScalingError(f"predictors: must be {self.problem.terms} columns, not {K}")
         E, coefficients, powers = self.estimate[0], self.estimate[1 : K + 1], self.estimate[K + 1 :]
         return E + sum(
-            c * np.asarray(x, dtype=np.float64) ** -p
-            for c, p, x in zip(coefficients, powers, predictors, strict=True)
+            c * np.asarray(x, dtype=np.float64) ** -p for c, p, x in zip(coefficients, powers, predictors, strict=True)
         )
 
 
 def fit_loss_surface(N, D, loss, *, delta: float = 1e-3) -> SurfaceFit:
-    """Fit L = E + A/N^alpha + B/D^beta to runs: the sum over runs of Huber_delta(log L - log L(N, D)) is minimised.
+    """Fit L = E + A/N^alpha + B/D^beta: minimise the sum over runs of Huber_delta(log L - log L(N, D)).
 
-    The optimum is global by construction. Given the exponents the model is linear in (E, A, B), so a grid of exponents
-    is solved in closed form (variable projection, Golub & Pereyra 1973, on relative residuals), the best point of each
-    of 16 blocks of the grid is polished by exact Newton steps on the log-sum-exp form, and the lowest optimum wins;
-    `agree` counts the starts that reached it.
+    The optimum is global by construction. Given the exponents the model is linear in (E, A, B), so a grid of
+    exponents is solved in closed form (variable projection, Golub & Pereyra 1973, on relative residuals), the
+    best point of each of 16 blocks of the grid is polished by exact Newton steps on the log-sum-exp form, and
+    the lowest optimum wins; `agree` counts the starts that reached it.
 
-    N: parameters, D: tokens, loss: nats per token; equally long columns of any numeric type. delta: where the Huber
-    loss turns from square to absolute, in log loss; 1e-3 is the papers' (nearly least absolute deviations).
+    N: parameters, D: tokens, loss: nats per token; equally long columns of any numeric type. delta: where the
+    Huber loss turns from square to absolute, in log loss; 1e-3 is the papers' (nearly least absolute
+    deviations).
 
-    Warns (ScalingWarning) when a parameter is not identified. Raises ScalingError on fewer than 6 runs, fewer than 2
-    distinct N or D, NaN, non-positive or unequal columns. Source: Hoffmann et al. 2022, 3.3; Besiroglu et al. 2024.
+    Warns (ScalingWarning) when a parameter is not identified. Raises ScalingError on fewer than 6 runs, fewer
+    than 2 distinct N or D, NaN, non-positive or unequal columns. Source: Hoffmann et al. 2022, 3.3; Besiroglu
+    et al. 2024.
     """
     loss = column("loss", loss)
     predictors = {"N": column("N", N, size=len(loss)), "D": column("D", D, size=len(loss))}
@@ -148,9 +152,11 @@ def fit_loss_surface(N, D, loss, *, delta: float = 1e-3) -> SurfaceFit:
 
 
 def fit_saturating_power_law(x, loss, *, delta: float = 1e-3) -> SurfaceFit:
-    """Fit L = E + A/x^alpha in one variable, by the same kernel as `fit_loss_surface`: names ("E", "A", "alpha").
+    """Fit L = E + A/x^alpha in one variable, by the same kernel as `fit_loss_surface`: names ("E", "A",
+    "alpha").
 
-    x: any positive scale (parameters, tokens, FLOP). Raises ScalingError on fewer than 4 points or one distinct x.
+    x: any positive scale (parameters, tokens, FLOP). Raises ScalingError on fewer than 4 points or one
+    distinct x.
     """
     loss = column("loss", loss)
     return _fit({"x": column("x", x, size=len(loss))}, loss, delta, ("E", "A", "alpha"))
@@ -170,14 +176,18 @@ def _fit(predictors: dict[str, np.ndarray], loss: np.ndarray, delta: float, name
     problem = engine.make_problem(list(predictors.values()), loss)
     starts = projected_starts(problem, delta)
     ones = np.ones(len(loss))
-    theta, cost, _ = engine.polish(problem, starts, ones, delta, tol=1e-12)
+    theta, cost, _ = engine.polish(problem, starts, ones, delta, steps=20)
     best = int(np.argmin(cost))
     agree = int((cost <= cost[best] * (1 + 1e-6) + 1e-14).sum())
-    fit = _summarise(problem, theta[best], float(cost[best]), delta, names, len(starts), agree)
+    theta, cost, _ = engine.polish(problem, theta[best : best + 1], ones, delta, tol=1e-14)
+    fit = _summarise(problem, theta[0], float(cost[0]), delta, names, len(starts), agree)
     logs = np.sqrt(np.diag(fit.covariance))
     K = problem.terms
-    doubts += [f"{n} is known only to a factor {np.exp(s):.1e}" for n, s in zip(names, logs[: K + 1], strict=False)
-               if not s < LOG_ERROR_LIMIT]
+    doubts += [
+        f"{n} is known only to a factor {np.exp(s):.1e}"
+        for n, s in zip(names, logs[: K + 1], strict=False)
+        if not s < LOG_ERROR_LIMIT
+    ]
     if not fit.condition < CONDITION_LIMIT:
         doubts.append(f"the condition number is {fit.condition:.1e}")
     if doubts:
@@ -187,7 +197,7 @@ def _fit(predictors: dict[str, np.ndarray], loss: np.ndarray, delta: float, name
 
 
 def projected_starts(problem: engine.Problem, delta: float) -> np.ndarray:
-    """Starting points (m, P), centred: best cell of each block of the exponent grid, coefficients in closed form."""
+    """Starts (m, P), centred: the best point of each block of the exponent grid, coefficients in closed form."""
     y, K = problem.y, problem.terms
     inverse = np.exp(-y)
     basis = [np.exp(-EXPONENTS[:, None] * x) for x in problem.x]  # (g, n) per predictor
@@ -240,45 +250,62 @@ def _summarise(problem, theta, cost, delta, names, starts, agree) -> SurfaceFit:
     J = engine.jacobian(problem, theta)
     unit = J / np.maximum(np.linalg.norm(J, axis=0), 1e-300)
     condition = float(np.linalg.cond(unit) ** 2)
-    # the M-estimator's covariance (Huber 1964): E[psi^2] / E[psi']^2 (J'J)^-1, with n - P for n
-    scale, slope = noise_scale(r, delta, len(names))
-    try:
-        inner = np.linalg.inv(J.T @ J) * scale / slope
-    except np.linalg.LinAlgError:
-        inner = np.full((len(names),) * 2, np.inf)
+    inner, bread = sandwich(J, r, delta)
     # from the centred coefficients back to log A_k = a_k + p_k * shift_k
     K = problem.terms
     T = np.eye(len(names))
     T[np.arange(1, K + 1), np.arange(K + 1, 2 * K + 1)] = problem.shift
     with np.errstate(invalid="ignore"):
         covariance = T @ inner @ T.T
+        inflation = np.diag(covariance) / np.diag(T @ bread @ T.T)
         natural = problem.from_internal(theta)
         estimate = np.concatenate([np.exp(natural[: K + 1]), natural[K + 1 :]])
         spread = np.sqrt(np.diag(covariance))
         errors = np.concatenate([estimate[: K + 1] * spread[: K + 1], spread[K + 1 :]])
-    return SurfaceFit(names, estimate, errors, covariance, cost, condition, starts, agree, delta, -r, True,
-                      problem, theta)
+    return SurfaceFit(
+        names,
+        estimate,
+        errors,
+        covariance,
+        cost,
+        condition,
+        starts,
+        agree,
+        delta,
+        -r,
+        True,
+        problem,
+        theta,
+        inflation,
+    )
 
 
-def noise_scale(r: np.ndarray, delta: float, parameters: int) -> tuple[float, float]:
-    """(c, s): c = E[psi^2]/E[psi'] scales likelihood ratios and, divided by s = E[psi'], the covariance (J'J)^-1.
+def sandwich(J: np.ndarray, r: np.ndarray, delta: float) -> tuple[np.ndarray, np.ndarray]:
+    """Covariance of a Huber M-estimator with noise that may differ between runs, H^-1 (sum psi^2 J J') H^-1,
+    and H^-1.
 
-    psi is the clipped residual. E[psi'] is the share of residuals within delta; with delta far below the noise that is
-    a handful of points, so it is read off a density at zero with Silverman's bandwidth when that is the wider window.
+    H = J' diag(P(|r_i| <= delta)) J. With delta far below the noise only a handful of residuals are within
+    it, so the share is read off a wider window around zero (Powell 1991), of Silverman's width. J: (n, P), r:
+    (n,). Infinite where H is singular.
     """
-    n = len(r)
-    spread = min(np.std(r), stats.iqr(r) / 1.349) or np.std(r)
+    n, P = J.shape
+    quartiles = np.quantile(r, [0.25, 0.75])
+    spread = min(np.std(r), (quartiles[1] - quartiles[0]) / 1.349) or np.std(r)
     window = max(delta, 1.06 * spread * n**-0.2)
-    slope = float(np.mean(np.abs(r) <= window)) * delta / window
-    square = float(np.mean(np.clip(r, -delta, delta) ** 2)) * n / max(n - parameters, 1)
-    slope = max(slope, 1e-12)
-    return square / slope, slope
+    H = (J * ((np.abs(r) <= window) * (delta / window))[:, None]).T @ J
+    meat = (J * np.clip(r, -delta, delta)[:, None] ** 2).T @ J * (n / max(n - P, 1))
+    try:
+        bread = np.linalg.inv(H)
+    except np.linalg.LinAlgError:
+        return np.full((P, P), np.inf), np.full((P, P), np.inf)
+    return bread @ meat @ bread, bread
 
 
 @dataclass(frozen=True)
 class Profile:
     """Profile of one parameter. values: where it was held; ratio: likelihood-ratio statistic there, after
-    re-optimising all others; interval: where the statistic stays below the chi-square quantile (inf: no crossing)."""
+    re-optimising all others; interval: where the statistic stays below the chi-square quantile (inf: no
+    crossing)."""
 
     name: str
     values: np.ndarray
@@ -290,10 +317,11 @@ class Profile:
 def profile_likelihood(fit: SurfaceFit, name: str, *, level: float = 0.95, points: int = 33) -> Profile:
     """Profile likelihood of one parameter of a fit: hold it, re-optimise the rest, compare the objective.
 
-    ratio(v) = 2 (Q(v) - Q_min) / c with Q the Huber sum and c = E[psi^2]/E[psi'] (see `noise_scale`), asymptotically
-    chi-square with 1 degree of freedom whatever the noise (Heritier & Ronchetti 1994); the quantile used is that of
-    F(1, n - P). Coefficients are profiled in their logarithm. Intervals widen outwards until they cross or reach 32
-    standard errors, after which a bound is infinite (or 0 for a coefficient).
+    ratio(v) = 2 (Q(v) - Q_min) / c with Q the Huber sum and c the sandwich variance of the parameter over its
+    inverse Hessian entry, which makes the ratio asymptotically chi-square with 1 degree of freedom though the
+    noise is not Huber's and differs between runs (Royall 1986; Heritier & Ronchetti 1994); the quantile used
+    is that of F(1, n - P). Coefficients are profiled in their logarithm. The search widens until both sides
+    cross or reach 32 standard errors, after which a bound is infinite (or 0 for a coefficient).
 
     Raises ScalingError on an unknown name or a level outside (0, 1).
     """
@@ -303,8 +331,9 @@ def profile_likelihood(fit: SurfaceFit, name: str, *, level: float = 0.95, point
     index = fit.names.index(name)
     n = len(fit.residuals)
     quantile = stats.f.ppf(level, 1, n - P)
-    c, _ = noise_scale(-fit.residuals, fit.delta, P)
-    # in the natural parameters log A_k the profile needs the shift of one predictor undone: centre it at log x = 0
+    c = fit.inflation[index]
+    # in the natural parameters log A_k the profile needs the shift of one predictor undone: centre it at log
+    # x = 0
     problem, theta = fit.problem, fit.theta
     if 1 <= index <= K:
         k = index - 1
@@ -363,8 +392,9 @@ def _crossings(values: np.ndarray, ratio: np.ndarray, quantile: float) -> tuple[
 def bootstrap_surface(fit: SurfaceFit, *, replicates: int = 4000, cluster=None, seed: int = 0) -> Bootstrap:
     """Refit under thousands of resamplings at once, each from the fit's own optimum (warm-started Newton).
 
-    cluster: labels, one a run, to draw whole clusters (model sizes, cells). Names: the fit's, and "a" for a surface.
-    Raises ScalingError as `resample_counts` does. Source of the procedure: Besiroglu et al. 2024, section 3.
+    cluster: labels, one a run, to draw whole clusters (model sizes, cells). Names: the fit's, and "a" for a
+    surface. Raises ScalingError as `resample_counts` does. Source of the procedure: Besiroglu et al. 2024,
+    section 3.
     """
     counts = resample_counts(len(fit.residuals), replicates, seed, cluster)
     draws = np.empty((replicates, len(fit.names)))
@@ -385,9 +415,23 @@ def bootstrap_surface(fit: SurfaceFit, *, replicates: int = 4000, cluster=None, 
     return Bootstrap(names, draws, usable, estimate)
 
 
+def bootstrap_allocation(bootstrap: Bootstrap, flops: float) -> Allocation:
+    """`compute_optimal` of every usable draw of `bootstrap_surface`: arrays (draws,), for intervals of N, D or D/N.
+
+    flops: one budget. Raises ScalingError on a bootstrap of anything but a surface, or flops not positive.
+    """
+    flops = scalar("flops", flops)
+    if bootstrap.names[:5] != ("E", "A", "B", "alpha", "beta"):
+        raise ScalingError("bootstrap: must be of a loss surface in N and D")
+    parts = [compute_optimal(LossSurface(*draw[:5]), flops) for draw in bootstrap.draws[bootstrap.usable]]
+    fields = ("flops", "N", "D", "tokens_per_parameter", "loss")
+    return Allocation(*(np.array([getattr(p, f) for p in parts], dtype=np.float64) for f in fields))
+
+
 @dataclass(frozen=True)
 class Test:
-    """A test of a hypothesis: statistic, degrees of freedom, p-value, and the two log-likelihoods where defined."""
+    """A test of a hypothesis: statistic, degrees of freedom, p-value, and the two log-likelihoods where
+    defined."""
 
     statistic: float
     dof: int
@@ -401,8 +445,8 @@ class Test:
 def huber_log_likelihood(residuals, *, delta: float = 1e-3) -> float:
     """Log-likelihood of log residuals under Huber's density exp(-huber_delta(r)/s) / Z(s), maximised over s.
 
-    The density whose maximum likelihood is the Huber fit (Besiroglu et al. 2024, section 2); Laplace in effect when
-    delta is far below the noise. residuals: (n,) in log loss. Raises ScalingError on NaN.
+    The density whose maximum likelihood is the Huber fit (Besiroglu et al. 2024, section 2); Laplace in
+    effect when delta is far below the noise. residuals: (n,) in log loss. Raises ScalingError on NaN.
     """
     r = column("residuals", residuals, positive=False)
     delta = scalar("delta", delta)
@@ -418,10 +462,11 @@ def huber_log_likelihood(residuals, *, delta: float = 1e-3) -> float:
 
 
 def likelihood_ratio_test(fit: SurfaceFit, null: LossSurface, N, D, loss) -> Test:
-    """Test that the surface is `null`, all five parameters given, against the fit: 2 (l - l_0) on 5 degrees of freedom.
+    """Test that the surface is `null`, all five parameters given, against the fit: 2 (l - l_0) on 5 degrees
+    of freedom.
 
-    l: `huber_log_likelihood` of each side's residuals, each with its own scale. N, D, loss: the runs of the fit.
-    Raises ScalingError on malformed columns. Source: Besiroglu et al. 2024, section 3.
+    l: `huber_log_likelihood` of each side's residuals, each with its own scale. N, D, loss: the runs of the
+    fit. Raises ScalingError on malformed columns. Source: Besiroglu et al. 2024, section 3.
     """
     loss = column("loss", loss, size=len(fit.residuals))
     r0 = np.log(loss) - np.log(null(column("N", N, size=len(loss)), column("D", D, size=len(loss))))
@@ -434,8 +479,8 @@ def likelihood_ratio_test(fit: SurfaceFit, null: LossSurface, N, D, loss) -> Tes
 def wald_test(fit: SurfaceFit, null: LossSurface, bootstrap: Bootstrap | None = None) -> Test:
     """Test that the surface is `null` by its distance from the fit: d' V^-1 d on 5 degrees of freedom.
 
-    d: difference of (log E, log A, log B, alpha, beta); V: their covariance, from the bootstrap where given, else the
-    fit's own. The chi-square of 238 in Besiroglu et al. 2024 (section 3) is of this kind.
+    d: difference of (log E, log A, log B, alpha, beta); V: their covariance, from the bootstrap where given,
+    else the fit's own. The chi-square of 238 in Besiroglu et al. 2024 (section 3) is of this kind.
     """
     hat, zero = fit.surface.values, null.values
     d = np.concatenate([np.log(hat[:3]) - np.log(zero[:3]), hat[3:] - zero[3:]])
@@ -449,7 +494,8 @@ def wald_test(fit: SurfaceFit, null: LossSurface, bootstrap: Bootstrap | None = 
 
 
 def runs_needed(standard_error: float, runs: int, width: float, level: float = 0.95) -> float:
-    """Runs that a two-sided interval of the given width would need, as its width shrinks with the root of the runs.
+    """Runs that a two-sided interval of the given width would need, as its width shrinks with the root of the
+    runs.
 
         n' = n (2 z se / width)^2
 
