@@ -451,6 +451,9 @@ def test_the_example_card_is_judged_whole():
     assert set(outcomes.values()) == {"reproduced"}
     for verdict in verdicts.values():
         plain = json.loads(json.dumps(verdict.to_dict(), allow_nan=False))
+        parts = plain.pop("parts", [])
+        assert len(parts) == {"L3a": 2, "C1": 3}.get(verdict.id, 0)
+        assert all(set(part) == {"name", "measured", "interval", "region"} for part in parts)
         assert set(plain) == {
             "id", "outcome", "scope", "strength", "measured", "reference", "criterion", "remarks"
         }  # fmt: skip

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from redraw.data._catalog import describe, reader
 from redraw.data._files import locate
-from redraw.data._tensors import Dataset, split
+from redraw.data._tensors import Arrays, Dataset, split
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,8 +24,25 @@ def load(name: str, *, validation: int | None = None, seed: int = 0) -> Dataset:
     entry = describe(name)
     if not entry.validation:
         raise ValueError(f"dataset: {name} holds tables, not examples; redraw.data.tables reads it")
-    arrays = reader(name)(locate(name))
+    arrays = _arrays(name)
     return split(name, arrays, entry.validation if validation is None else validation, seed)
+
+
+_recent: dict[tuple, Arrays] = {}
+_KEPT_BYTES = 256 << 20  # a process that trains many networks reads a dataset once, but keeps no large one twice
+
+
+def _arrays(name: str) -> Arrays:
+    """What the reader makes of the verified files; the last dataset is kept if it is small."""
+    files = locate(name)
+    key = (name, *((file, str(path), path.stat().st_mtime_ns) for file, path in sorted(files.items())))
+    if key not in _recent:
+        arrays = reader(name)(files)
+        _recent.clear()
+        if sum(tensor.nbytes for tensor in arrays) > _KEPT_BYTES:
+            return arrays
+        _recent[key] = arrays
+    return _recent[key]
 
 
 def tables(name: str) -> "dict[str, DataFrame]":

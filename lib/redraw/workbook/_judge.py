@@ -57,10 +57,23 @@ class Strength:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One comparison of an ordering or one point of a curve, in the claim's unit: what was measured, its
+    interval at the level of the verdict's own, and the region in which this part of the claim holds (ends
+    infinite where open)."""
+
+    name: str
+    measured: float
+    interval: tuple[float, float]
+    region: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The ruling on one claim. `measured` and `reference` are on the claim's own scale (an ordering
     measures the difference of its least certain comparison); `criterion` is the rule in words; `remarks`
-    say what a reader should know: why nothing was decided, each comparison, what the paper left out."""
+    say what a reader should know: why nothing was decided, each comparison, what the paper left out;
+    `parts` holds the comparisons or points where a claim has several."""
 
     id: str
     outcome: Outcome
@@ -70,13 +83,33 @@ class Verdict:
     reference: float | tuple[float, ...] | None
     criterion: str
     remarks: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data; an open end of the interval becomes null."""
+        """Plain JSON data; an open end of an interval or region becomes null, and `parts` is there only where
+        a claim has several."""
         plain = asdict(self)
-        if (interval := plain["strength"]["interval"]) is not None:
-            plain["strength"]["interval"] = [end if math.isfinite(end) else None for end in interval]
+        for record in (plain["strength"], *plain["parts"]):
+            for name in ("interval", "region"):
+                if record.get(name) is not None:
+                    record[name] = [end if math.isfinite(end) else None for end in record[name]]
+        if not plain["parts"]:
+            del plain["parts"]
         return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What seeds do for a claim, were the truth what was seen: `towards` is the outcome that the estimate
+    points at, `power` the chance that `seeds` new seeds, as many as there are, would give it, and `needed`
+    the fewest with power 0.8 (None: more than MOST_SEEDS, or no spread was seen). `towards` and `power` are
+    None where no interval speaks: an exact claim, too few seeds, nothing measured."""
+
+    verdict: Verdict
+    seeds: int
+    towards: Literal["reproduced", "contradicted"] | None = None
+    power: float | None = None
+    needed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -168,23 +201,59 @@ def _untested(claim: Claim, samples: Samples | None, preset: str, level: float) 
     reason = f"the {preset} preset cannot decide this claim; it takes {' or '.join(claim.scope)}"
     shown = judge(claim, samples or Samples.not_tested(""), scope="reduced", level=level)
     strength = Strength(shown.strength.seeds, shown.strength.interval, shown.strength.level)
-    return _verdict(claim, "not_tested", "reduced", strength, shown.measured, (reason,))
+    return _verdict(claim, "not_tested", "reduced", strength, shown.measured, (reason,), shown.parts)
+
+
+def outlook(
+    claims: Sequence[Claim], samples: Mapping[str, Samples], preset: str, id: str, *, level: float = 0.95
+) -> Outlook:
+    """The `Outlook` of the claim called `id` among a study's claims, at the levels that Holm grants it there.
+
+    Takes what `judge_all` takes. The power is that of `Strength.seeds_needed`: a noncentral t at the estimate
+    and spread seen (an estimate itself, and a poor one from a handful of seeds). KeyError for an unknown id.
+    """
+    verdict = {v.id: v for v in judge_all(claims, samples, preset, level=level)}[id]
+    able = [claim for claim in claims if preset in claim.scope and claim.id in samples]
+    ruled, levels = _family([(claim, samples[claim.id], claim.scope[preset]) for claim in able], level)
+    index = next((i for i, claim in enumerate(able) if claim.id == id), None)
+    if index not in levels:
+        return Outlook(verdict, verdict.strength.seeds, needed=verdict.strength.seeds_needed)
+    parts, granted = ruled[index].parts, levels[index]
+    alphas = granted.alpha_false, granted.alpha_true / len(parts)
+    seeds = min(part.estimate.n for part in parts)
+    needed = verdict.strength.seeds_needed
+    if verdict.outcome != "inconclusive":
+        needed, _ = _seeds_needed(parts, *alphas, least=1)
+    towards, power = _prospect(parts, *alphas)
+    return Outlook(verdict, seeds, towards, power(seeds), needed)
 
 
 def _judge_family(cases: Sequence[tuple[Claim, Samples, Scope]], level: float) -> list[Verdict]:
+    ruled, levels = _family(cases, level)
+    verdicts = []
+    for i, (item, (claim, samples, scope)) in enumerate(zip(ruled, cases, strict=True)):
+        if isinstance(item, _Evidence):
+            item = _decide(claim, item, scope, levels[i])
+        verdicts.append(item if isinstance(item, Verdict) else _no_interval(claim, samples, scope, item))
+    return verdicts
+
+
+def _family(
+    cases: Sequence[tuple[Claim, Samples, Scope]], level: float
+) -> tuple[list[Verdict | _Evidence | str], dict[int, _Levels]]:
+    """For each case its verdict where that needs no interval, else its evidence or why there is none; and the
+    levels that Holm grants the cases with evidence, by position."""
     if not 0.5 < level < 1:
         raise ValueError(f"level: must be between 0.5 and 1, got {level!r}")
     ruled = [_settled(*case) or _evidence(case[0], case[1]) for case in cases]
     tested = [i for i, item in enumerate(ruled) if isinstance(item, _Evidence)]
     falses = _holm([ruled[i].p_false() for i in tested], 1 - level)
     trues = _holm([ruled[i].p_true() for i in tested], 1 - level)
-    for i, (p_false, alpha_false), (p_true, alpha_true) in zip(tested, falses, trues, strict=True):
-        levels = _Levels(p_false, p_true, alpha_false, alpha_true, 1 - level)
-        ruled[i] = _decide(cases[i][0], ruled[i], cases[i][2], levels)
-    return [
-        item if isinstance(item, Verdict) else _no_interval(claim, samples, scope, item)
-        for item, (claim, samples, scope) in zip(ruled, cases, strict=True)
-    ]
+    levels = {
+        i: _Levels(p_false, p_true, alpha_false, alpha_true, 1 - level)
+        for i, (p_false, alpha_false), (p_true, alpha_true) in zip(tested, falses, trues, strict=True)
+    }
+    return ruled, levels
 
 
 def _holm(p_values: Sequence[float], alpha: float) -> list[tuple[float, float]]:
@@ -426,7 +495,8 @@ def _decide(claim: Claim, evidence: _Evidence, scope: Scope, levels: _Levels) ->
         part.estimate.n, tuple(evidence.show(end) for end in interval), round(1 - 2 * step, 12), p_value, needed
     )
     measured = evidence.measured or evidence.show(part.estimate.estimate)
-    return _verdict(claim, outcome, scope, strength, measured, remarks)
+    shown = tuple(Part(p.name, p.estimate.estimate, p.estimate.limits(step), (p.low, p.high)) for p in parts)
+    return _verdict(claim, outcome, scope, strength, measured, remarks, shown if len(parts) > 1 else ())
 
 
 def _part_remarks(claim: Claim, parts: Sequence[_Part], shown: _Part, alpha: float) -> tuple[str, ...]:
@@ -438,28 +508,33 @@ def _part_remarks(claim: Claim, parts: Sequence[_Part], shown: _Part, alpha: flo
     return tuple(lines)
 
 
-def _seeds_needed(parts: Sequence[_Part], alpha_false: float, alpha_out: float) -> tuple[int | None, str]:
-    """The seeds at which the claim would be decided with power 0.8, were the truth what was seen.
-
-    Towards "reproduced" when every part is seen to hold (each then with power 1 - 0.2 / k, so that all k hold
-    together with 0.8), else towards "contradicted" on the part that fails soonest.
-    """
-    n = min(part.estimate.n for part in parts)
-    failing = [p for p in parts if not p.low < p.estimate.estimate < p.high]
-    wanted = POWER if failing else 1 - (1 - POWER) / len(parts)
-
-    def power(seeds: int) -> float:
-        if failing:
-            return max(_power_outside(part, alpha_out, seeds) for part in failing)
-        return min(_power_inside(part, alpha_false, seeds) for part in parts)
-
-    if power(MOST_SEEDS) < wanted:
+def _seeds_needed(
+    parts: Sequence[_Part], alpha_false: float, alpha_out: float, least: int | None = None
+) -> tuple[int | None, str]:
+    """The fewest seeds above `least` (default: those there are) that would decide the claim with power 0.8, were
+    the truth what was seen; where MOST_SEEDS do not, None and why."""
+    _, power = _prospect(parts, alpha_false, alpha_out)
+    if power(MOST_SEEDS) < POWER:
         return None, f"more than {MOST_SEEDS} seeds would be needed: the effect seen lies too near the margin"
-    low, high = n, MOST_SEEDS  # inconclusive at n, decided at the most
+    low = min(part.estimate.n for part in parts) if least is None else least  # taken not to suffice
+    high = MOST_SEEDS
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if power(middle) >= wanted else (middle, high)
+        low, high = (low, middle) if power(middle) >= POWER else (middle, high)
     return high, ""
+
+
+def _prospect(
+    parts: Sequence[_Part], alpha_false: float, alpha_out: float
+) -> tuple[Literal["reproduced", "contradicted"], Callable[[int], float]]:
+    """The outcome that the estimates point at, and the power for it at a number of seeds.
+
+    Towards "reproduced" when every part is seen to hold: the chance that all do together is at least one less
+    the sum of their misses. Else towards "contradicted", on the part that fails soonest.
+    """
+    if failing := [p for p in parts if not p.low < p.estimate.estimate < p.high]:
+        return "contradicted", lambda n: max(_power_outside(part, alpha_out, n) for part in failing)
+    return "reproduced", lambda n: max(1 - sum(1 - _power_inside(part, alpha_false, n) for part in parts), 0.0)
 
 
 def _power_inside(part: _Part, alpha: float, n: int) -> float:
@@ -499,11 +574,11 @@ def _single(claim: Claim, samples: Samples) -> tuple[int, float | tuple[float, .
     return seeds, _region(claim)[3](means[0] - means[1] if len(means) == 2 else means[0])
 
 
-def _verdict(claim, outcome, scope, strength, measured, remarks=()) -> Verdict:
+def _verdict(claim, outcome, scope, strength, measured, remarks=(), parts=()) -> Verdict:
     value = claim.reference.value
     reference = tuple(value) if isinstance(value, list) else value
     remarks = tuple(remark for remark in remarks if remark)
-    return Verdict(claim.id, outcome, scope, strength, measured, reference, describe(claim), remarks)
+    return Verdict(claim.id, outcome, scope, strength, measured, reference, describe(claim), remarks, parts)
 
 
 def describe(claim: Claim) -> str:

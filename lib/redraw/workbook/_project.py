@@ -1,5 +1,6 @@
 """Where a project keeps its things, and a study as the three files that share its stem."""
 
+import ast
 import importlib
 import importlib.util
 import json
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from redraw.workbook._card import Card, ParameterError, load_card
+from redraw.workbook._card import Card, CardError, ParameterError, load_card
 
 
 class NotebookError(ValueError):
@@ -33,7 +34,11 @@ class Project:
         """The card of a study. Raises ParameterError for an unknown study, CardError for a malformed card."""
         if study not in self.studies():
             raise ParameterError(f"study {study!r}: must be one of {', '.join(self.studies()) or 'none yet'}")
-        return load_card(self.root / "params" / f"{study}.yaml")
+        path = self.root / "params" / f"{study}.yaml"
+        card = load_card(path)
+        if "preset" in card.parameters:  # the notebook gets the preset's name under it
+            raise CardError(f"{path}: parameters.preset: must have another name, since runs use this one")
+        return card
 
     def notebook_path(self, study: str) -> Path:
         return self.root / "notebooks" / f"{study}.ipynb"
@@ -41,20 +46,29 @@ class Project:
     def notebook(self, study: str) -> dict:
         """The study's notebook as plain JSON data, each cell's source one text.
 
-        Raises NotebookError when it is missing, malformed or has no parameters cell.
+        Raises NotebookError when it is missing or malformed, has no parameters cell, or code that is not Python.
         """
         path = self.notebook_path(study)
         name = path.relative_to(self.root)
         try:
             notebook = json.loads(path.read_text("utf-8"))
             cells = [cell | {"source": "".join(cell["source"])} for cell in notebook["cells"]]
-            tagged = [c for c in cells if c["cell_type"] == "code" and "parameters" in c["metadata"].get("tags", [])]
+            code = [cell for cell in cells if cell["cell_type"] == "code"]
+            tagged = [cell for cell in code if "parameters" in cell["metadata"].get("tags", [])]
         except FileNotFoundError:
             raise NotebookError(f"{name}: is missing; `redraw new {study}` writes a skeleton") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise NotebookError(f"{name}: is not a notebook ({type(error).__name__}: {str(error)[:80]})") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            what = f"{type(error).__name__}: {error}".splitlines()[0][:100]
+            raise NotebookError(f"{name}: must be a Jupyter notebook, is not ({what})") from None
         if len(tagged) != 1:
             raise NotebookError(f"{name}: must have one code cell tagged parameters, has {len(tagged)}")
+        for number, cell in enumerate(code, 1):
+            try:
+                ast.parse(cell["source"])
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+                why = str(getattr(error, "msg", error) or type(error).__name__).splitlines()[0]
+                raise NotebookError(f"{name}: code cell {number}{line}: must be plain Python ({why})") from None
         return notebook | {"cells": cells}
 
     def module(self, study: str) -> ModuleType:
@@ -65,12 +79,15 @@ class Project:
 
 
 def find_project(start: Path | None = None) -> Project:
-    """The project around `start` (the working folder), or else the one this package is installed from.
+    """The project around `start`, or REDRAW_HOME, or the working folder; else the one this package belongs to.
 
-    Raises ParameterError when there is neither.
+    Raises ParameterError when there is none, and when `start` or REDRAW_HOME was given and is in none.
     """
-    start = Path(start or os.environ.get("REDRAW_HOME") or Path.cwd()).resolve()
-    for folder in (start, *start.parents, Path(__file__).resolve().parents[3]):
+    asked = start or os.environ.get("REDRAW_HOME")
+    place = Path(asked or Path.cwd()).resolve()
+    for folder in (place, *place.parents, *([] if asked else [Path(__file__).resolve().parents[3]])):
         if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
             return Project(folder)
+    if asked and not start:
+        raise ParameterError(f"REDRAW_HOME: must be a checkout (with params/ and notebooks/), got {str(asked)!r}")
     raise ParameterError("project: run redraw inside a checkout (a folder with params/ and notebooks/)")

@@ -14,6 +14,8 @@ def environment(root: Path) -> dict:
     """Code version, libraries, hardware and determinism settings of this process, as JSON data."""
     return {
         "code": _code(root),
+        "lock": _digest([root / "constraints.txt"], root),
+        "library": _digest(sorted((root / "lib").rglob("*.py")), root),
         "python": platform.python_version(),
         "libraries": {d.metadata["Name"]: d.version for d in sorted(distributions(), key=lambda d: d.name.lower())},
         "hardware": {
@@ -22,24 +24,43 @@ def environment(root: Path) -> dict:
             "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "system": f"{platform.system()} {platform.machine()}",
         },
-        "determinism": {"device": "cpu", "threads_per_trial": 1, "flush_denormal": True, "blas": _blas()},
+        "determinism": {
+            "device": "cpu",
+            "threads_per_trial": 1,
+            "flush_denormal": True,
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "blas": "mkl" if torch.backends.mkl.is_available() else "other",
+        },
     }
 
 
+def _digest(files: list[Path], root: Path) -> str | None:
+    """SHA-256 over the names and bytes of files; None when there are none."""
+    found = [path for path in files if path.is_file()]
+    total = hashlib.sha256()
+    for path in found:
+        total.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return total.hexdigest() if found else None
+
+
 def _code(root: Path) -> dict:
-    """Commit and a hash of what is not committed; nulls outside a git checkout."""
+    """Commit, and a hash of what is not committed, new files included; nulls outside a git checkout."""
 
     def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, timeout=20)
+            done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, timeout=20)
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return done.stdout if done.returncode == 0 else None
+        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
 
-    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", "lib", "params", "notebooks")
-    difference = git("diff", "HEAD", "--", "lib", "params", "notebooks")
-    dirty = hashlib.sha256((changes + (difference or "")).encode()).hexdigest() if changes else None
-    return {"commit": commit.strip() if commit else None, "uncommitted": dirty}
+    what = "lib", "params", "notebooks"
+    commit, difference = git("rev-parse", "HEAD"), git("diff", "HEAD", "--", *what)
+    new = git("ls-files", "-z", "--others", "--exclude-standard", "--", *what)
+    if commit is None or difference is None or new is None:
+        return {"commit": commit.strip() if commit else None, "uncommitted": None}
+    files = sorted(root / name for name in new.split("\0") if name)
+    changed = hashlib.sha256((difference + (_digest(files, root) or "")).encode()).hexdigest()
+    return {"commit": commit.strip(), "uncommitted": changed if difference or files else None}
 
 
 def _processor() -> str:
@@ -50,7 +71,3 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def _blas() -> str:
-    return "mkl" if torch.backends.mkl.is_available() else "other"

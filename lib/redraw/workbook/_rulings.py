@@ -9,7 +9,7 @@ import pandas as pd
 from redraw import data
 from redraw.workbook._card import Card
 from redraw.workbook._claims import Claim, Samples
-from redraw.workbook._judge import Verdict, judge_all
+from redraw.workbook._judge import Outlook, Verdict, judge_all, outlook
 from redraw.workbook._trials import Trial, run_trials, trial_table
 
 
@@ -28,21 +28,38 @@ def gather(trials: Iterable[Trial], **options) -> pd.DataFrame:
 
 
 def rule(
-    card: Card, samples: Mapping[str, Samples], preset: str, parameters: Mapping[str, Any], blocked: str = ""
+    card: Card,
+    samples: Mapping[str, Samples],
+    preset: str,
+    parameters: Mapping[str, Any],
+    blocked: str = "",
+    *,
+    level: float = 0.95,
 ) -> list[Verdict]:
-    """The verdicts on a card's claims, in its order, Holm-corrected (`judge_all`).
+    """The verdicts on a card's claims, in its order, Holm-corrected (`judge_all`) at the confidence `level`.
 
     parameters: those of the run. One that is not a nuisance and differs from the preset's makes every claim that
       training decides a reduced one: another dataset or budget is not what the preset's scope speaks of.
     blocked: why data could not be reached; claims that could not be tested for it are blocked.
     """
-    if blocked:
-        samples = {i: Samples.blocked(blocked) if s.missing == "not_tested" else s for i, s in samples.items()}
     changed = changed_parameters(card, preset, parameters)
     claims = [_reduced(claim) if changed else claim for claim in card.claims]
-    verdicts = judge_all(claims, samples, preset)
+    verdicts = judge_all(claims, _blocked(samples, blocked), preset, level=level)
     note = f"the preset's {', '.join(changed)} was changed for this run"
     return [replace(v, remarks=(*v.remarks, note)) if changed and v.scope == "reduced" else v for v in verdicts]
+
+
+def foresee(
+    card: Card, samples: Mapping[str, Samples], preset: str, id: str, blocked: str = "", *, level: float = 0.95
+) -> Outlook:
+    """What seeds do for the claim called `id` among the card's: its `Outlook` at the levels `rule` gives it."""
+    return outlook(card.claims, _blocked(samples, blocked), preset, id, level=level)
+
+
+def _blocked(samples: Mapping[str, Samples], reason: str) -> Mapping[str, Samples]:
+    if not reason:
+        return samples
+    return {i: Samples.blocked(reason) if s.missing == "not_tested" else s for i, s in samples.items()}
 
 
 def changed_parameters(card: Card, preset: str, parameters: Mapping[str, Any]) -> list[str]:

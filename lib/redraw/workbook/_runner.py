@@ -5,9 +5,12 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import time
-from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,16 +21,17 @@ import pandas as pd
 
 from redraw import data
 from redraw.workbook._board import write_board
-from redraw.workbook._card import Card, ParameterError
+from redraw.workbook._card import Card, CardError, ParameterError
+from redraw.workbook._check import manifest_problems
 from redraw.workbook._judge import Verdict
 from redraw.workbook._meaning import meaning, meaning_of_source
-from redraw.workbook._notebooks import execute_notebook
+from redraw.workbook._notebooks import execute_notebook, undisturbed
 from redraw.workbook._project import Project
 from redraw.workbook._provenance import environment
 from redraw.workbook._report import write_report
 from redraw.workbook._rulings import changed_parameters, rule
 from redraw.workbook._store import Store, canonical, sha256_file
-from redraw.workbook._trials import Progress, Trial, run_trials, trial_table
+from redraw.workbook._trials import Progress, Trial, TrialError, run_trials, trial_table
 from redraw.workbook._versions import Version, versions
 
 
@@ -41,6 +45,18 @@ class Run:
     verdicts: list[dict]
 
 
+class RunStopped(RuntimeError):
+    """A run that something outside its code ended. `outcome` is killed or timed out."""
+
+    def __init__(self, outcome: str, message: str):
+        super().__init__(f"{outcome}: {message}")
+        self.outcome = outcome
+
+
+class _DeadlinePassed(BaseException):
+    """Raised by the alarm; no Exception, so that no trial takes it for an error of its own."""
+
+
 def run_study(
     project: Project,
     study: str,
@@ -49,67 +65,182 @@ def run_study(
     overrides: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     store: Store | None = None,
+    deadline: float | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Run the study's trials, execute its notebook, rule on its claims and publish the version.
 
     A version with the same inputs is left as it is. Until all of it is there the folder is `<hash>.partial`; a run
-    that fails or is interrupted leaves that to look at, and the next one with the same inputs goes on from the trials
-    that were stored.
-    Raises ParameterError, CardError, NotebookError for a wrong request, before anything is written; TrialError or
-    NotebookFailed when the work failed.
+    that does not come to its end leaves there what there is of the notebook, a run.json that says how it ended
+    (exit_reason: failed, killed, timed out or interrupted, and a message of one line) and traceback.txt, if an error
+    ended it. The next run with the same inputs goes on from the trials that were stored.
+    deadline: minutes after which the run is ended, its processes killed; needs the main thread.
+    Raises ParameterError, CardError, NotebookError for a wrong request and DataCorrupt for a damaged file of data that
+    cannot be replaced, before anything is written; TrialError, NotebookFailed or RunStopped when the work failed.
     """
-    card, notebook, module = project.card(study), project.notebook(study), project.module(study)
-    parameters = card.resolve(preset, overrides)
-    try:
-        trials = module.plan(**parameters)
-    except ValueError as error:
-        raise ParameterError(f"parameter {error}") from None
-    store = store or Store()
-    blocked = _fetch(trials)
-    identity = _identity(card, notebook, module, preset, parameters, trials, blocked)
-    folder = project.reports / study
-    with _alone(folder, identity, say):
-        if done := [v for v in versions(project.reports, study) if v.hash == identity]:
-            return Run(done[-1], False, blocked, json.loads((done[-1].path / "results.json").read_text())["claims"])
-        partial = folder / f"{identity}.partial"
-        begun = _begin(partial, trials, store)
-        results = [] if blocked else run_trials(trials, store=store, jobs=jobs, on_progress=on_progress)
-        if store.damaged:
-            say(f"{len(store.damaged)} stored trials did not match their checksums and were computed again")
-        say("executing the notebook")
-        execute_notebook(
-            project.notebook_path(study),
-            partial / "report.ipynb",
-            {"preset": preset, **parameters},
-            environment={
-                "REDRAW_FIGURES": str(partial / "figures"),
-                "REDRAW_STORE": str(store.root),
-                "REDRAW_JOBS": str(jobs or 1),
-                "REDRAW_HOME": str(project.root),
-            },
-        )
-        table = trial_table([] if blocked else trials, results)
-        verdicts = rule(card, module.measure(table, **parameters), preset, parameters, blocked)
-        number = 1 + max((v.number for v in versions(project.reports, study)), default=0)
-        version = Version(study, number, preset, identity, folder / f"{number:04d}-{preset}-{identity}")
-        _write(partial, card, version, parameters, table, verdicts, begun, blocked, project)
-        partial.rename(version.path)
-    write_board(project.reports, [project.card(name) for name in project.studies()])
+    with _deadline(deadline) as disarm:
+        card, notebook, module = project.card(study), project.notebook(study), project.module(study)
+        parameters = card.resolve(preset, overrides)
+        try:
+            trials = module.plan(**parameters)
+        except ValueError as error:
+            raise ParameterError(f"parameter {error}") from None
+        store = store or Store()
+        blocked = _fetch(trials)
+        identity = _identity(card, notebook, module, preset, parameters, trials, blocked)
+        folder = project.reports / study
+        with _alone(folder, say):
+            if done := _published(project, study, identity, say):
+                claims = json.loads((done.path / "results.json").read_text())["claims"]
+                return Run(done, False, blocked, claims)
+            partial = folder / f"{identity}.partial"
+            begun = _begin(partial, trials, store, say)
+            with _recorded(partial, card, preset, parameters, project.root):
+                results = [] if blocked else _results(trials, store, jobs, on_progress)
+                if store.damaged:
+                    say(f"{len(store.damaged)} stored trials did not match their checksums and were computed again")
+                say("executing the notebook")
+                execute_notebook(
+                    project.notebook_path(study),
+                    partial / "report.ipynb",
+                    {"preset": preset, **parameters},
+                    environment={
+                        "REDRAW_FIGURES": str(partial / "figures"),
+                        "REDRAW_STORE": str(store.root),
+                        "REDRAW_JOBS": str(jobs or 1),
+                        "REDRAW_HOME": str(project.root),
+                    },
+                )
+                table = trial_table([] if blocked else trials, results)
+                verdicts = rule(card, module.measure(table, **parameters), preset, parameters, blocked)
+                number = 1 + max((v.number for v in versions(project.reports, study)), default=0)
+                version = Version(study, number, preset, identity, folder / f"{number:04d}-{preset}-{identity}")
+                _write(partial, card, version, parameters, trials, table, verdicts, begun, blocked, project)
+            disarm()
+            partial.rename(version.path)
+    _rewrite_board(project, say)
     return Run(version, True, blocked, [verdict.to_dict() for verdict in verdicts])
 
 
-def _fetch(trials: list[Trial]) -> str:
-    """Get the data the trials need; returns "" or, in one line, why they could not be had."""
+@contextmanager
+def _deadline(minutes: float | None) -> Iterator[Callable[[], None]]:
+    """Raise in the block when `minutes` have passed, told as RunStopped; the block may disarm it."""
+    if minutes is None:
+        yield lambda: None
+        return
+
+    def passed(*_):
+        raise _DeadlinePassed
+
+    def disarm():
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    before = signal.signal(signal.SIGALRM, passed)
+    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
     try:
-        data.fetch({trial.parameters["dataset"] for trial in trials if "dataset" in trial.parameters})
+        yield disarm
+    except _DeadlinePassed as error:
+        stopped = RunStopped("timed out", f"the run's deadline of {minutes:g} minutes has passed")
+        for note in getattr(error, "__notes__", ()):
+            stopped.add_note(note)
+        raise stopped from None
+    finally:
+        disarm()
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _recorded(partial: Path, card: Card, preset: str, parameters: dict, root: Path) -> Iterator[None]:
+    """Whatever ends the block early is written down in the partial folder before it goes on its way."""
+    try:
+        yield
+    except BaseException as error:
+        with undisturbed():
+            reason, message = _how_it_ended(error)
+            record = {
+                "study": card.study,
+                "command": _command(card, preset, parameters),
+                "preset": preset,
+                "parameters": parameters,
+                "claims_hash": card.claims_hash,
+                "exit_reason": reason,
+                "message": message,
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            details = getattr(error, "details", None)
+            if details is None and isinstance(error, Exception):
+                details = "".join(traceback.format_exception(error))
+            with suppress(OSError):  # a full disk must not hide what happened
+                if details:
+                    _atomic(partial / "traceback.txt", details)
+                _atomic(partial / "run.json", json.dumps(record, indent=1) + "\n")
+                kept = "run.json, notebook and traceback" if details else "run.json and notebook"
+                error.add_note(f"{kept} are kept in {_relative(partial, root)}")
+        raise
+
+
+def _how_it_ended(error: BaseException) -> tuple[str, str]:
+    """The exit reason and a message of one line."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "Ctrl-C or SIGTERM"
+    if isinstance(error, _DeadlinePassed):
+        return "timed out", "the run's deadline has passed"
+    message = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if reason := getattr(error, "outcome", None):
+        return reason, message.removeprefix(f"{reason}: ")
+    known = isinstance(error, TrialError)
+    return "failed", message if known else f"{type(error).__name__}: {message}"
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _results(trials: list[Trial], store: Store, jobs: int | None, on_progress: Callable[[Progress], None]) -> list:
+    """The trials' results; RunStopped when a worker was killed."""
+    try:
+        return run_trials(trials, store=store, jobs=jobs, on_progress=on_progress)
+    except BrokenProcessPool:
+        raise RunStopped("killed", "a process that ran a trial died (out of memory?)") from None
+
+
+def _published(project: Project, study: str, identity: str, say: Callable[[str], None]) -> Version | None:
+    """The newest version with these inputs, if it is as it was published."""
+    same = [version for version in versions(project.reports, study) if version.hash == identity]
+    if same and any(manifest_problems(same[-1])):
+        say(f"{same[-1].name} was changed after it was published (see `redraw check`): making it again")
+        return None
+    return same[-1] if same else None
+
+
+def _rewrite_board(project: Project, say: Callable[[str], None]) -> None:
+    """Write the board; a study whose card is malformed is left out, which is no fault of this run."""
+    cards = []
+    for name in project.studies():
+        try:
+            cards.append(project.card(name))
+        except CardError as error:
+            say(f"left out of the board: {error}")
+    write_board(project.reports, cards)
+
+
+def _fetch(trials: list[Trial]) -> str:
+    """Get the data the trials need; returns "" or, in one line, why they could not be had. Raises DataCorrupt."""
+    try:
+        data.fetch(_datasets(trials))
+    except data.DataCorrupt:
+        raise
     except data.DataUnavailable as error:
         return str(error).splitlines()[0]
     return ""
 
 
-def _identity(card, notebook, module, preset, parameters, trials, blocked) -> str:
+def _datasets(trials: list[Trial]) -> list[str]:
+    return sorted({trial.parameters["dataset"] for trial in trials if "dataset" in trial.parameters})
+
+
+def _identity(card, notebook, module, preset, parameters, trials, blocked, level) -> str:
     """Eight hex digits over everything that decides what a version says; how it is set in HTML is left out."""
     code = "\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code")
     prose = "\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] != "code")
@@ -121,6 +252,7 @@ def _identity(card, notebook, module, preset, parameters, trials, blocked) -> st
         "trials": [trial.key for trial in trials],
         "measure": meaning(module.measure, outside=("redraw.data", "redraw.workbook")),
         "rules": meaning(rule),
+        "level": level,
         "notebook": meaning_of_source(code),
         "prose": prose,
         "blocked": bool(blocked),
@@ -129,7 +261,7 @@ def _identity(card, notebook, module, preset, parameters, trials, blocked) -> st
 
 
 @contextmanager
-def _alone(folder: Path, identity: str, say: Callable[[str], None]):
+def _alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """One run of a study at a time; a second waits, and then finds its work done or goes on with its own."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
@@ -141,16 +273,37 @@ def _alone(folder: Path, identity: str, say: Callable[[str], None]):
         yield
 
 
-def _begin(partial: Path, trials: list[Trial], store: Store) -> dict:
-    """What was there when the work on this version began: kept over interruptions, so that they change no result."""
+def _begin(partial: Path, trials: list[Trial], store: Store, say: Callable[[str], None]) -> dict:
+    """What was there when the work on this version began: kept over interruptions, so that they change no result.
+
+    Everything else that an earlier attempt left is removed, so that none of it is published.
+    """
     begun = partial / "begun.json"
-    if not begun.exists():
+    try:
+        content = json.loads(begun.read_text())
+    except (OSError, ValueError):
         partial.mkdir(parents=True, exist_ok=True)
         stored = sorted({trial.key for trial in trials if store.get(trial.key)})
-        _atomic(begun, json.dumps({"started": datetime.now(UTC).isoformat(timespec="seconds"), "stored": stored}))
-    shutil.rmtree(partial / "figures", ignore_errors=True)
+        content = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "stored": stored}
+        _atomic(begun, json.dumps(content))
+    else:
+        say(f"going on from an attempt that {_last_end(partial)}")
+    for path in partial.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != begun:
+            path.unlink()
     (partial / "figures").mkdir()
-    return json.loads(begun.read_text()) | {"clock": time.time()}
+    return content
+
+
+def _last_end(partial: Path) -> str:
+    """How the last attempt ended; one that left no record was killed outright, together with its runner."""
+    try:
+        run = json.loads((partial / "run.json").read_text())
+        return f"{'' if run['exit_reason'] == 'failed' else 'was '}{run['exit_reason']} ({run['message']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "left no record (killed?)"
 
 
 def _write(
@@ -158,11 +311,14 @@ def _write(
     card: Card,
     version: Version,
     parameters: dict,
+    trials: list[Trial],
     table: pd.DataFrame,
     verdicts: list[Verdict],
     begun: dict,
     blocked: str,
     project: Project,
+    level: float,
+    looks: Mapping[str, Any] | None,
 ) -> None:
     """Everything beside the notebook, the manifest last."""
     seconds = round(time.time() - datetime.fromisoformat(begun["started"]).timestamp(), 1)
@@ -177,7 +333,6 @@ def _write(
         "seconds": seconds,
         "trials": {"total": len(table), "reused": reused, "computed": len(table) - reused},
     }
-    datasets = sorted({parameters[name] for name in parameters if name == "dataset"})
     run = {
         "study": card.study,
         "version": version.name,
@@ -185,13 +340,16 @@ def _write(
         "preset": version.preset,
         "parameters": parameters,
         "changed": changed_parameters(card, version.preset, parameters),
+        "level": level,
+        "looks": looks,
         "claims_hash": card.claims_hash,
         "claims": [claim.model_dump(mode="json") for claim in card.claims],
-        "data": {name: data.checksums(name) for name in datasets},
+        "data": {name: data.checksums(name) for name in _datasets(trials)},
         "seeds": sorted(table["seed"].unique().tolist()) if len(table) else [],
         "trial_seconds": round(float(table["seconds"].sum()), 1) if len(table) else 0.0,
         "blocked": blocked,
         "exit_reason": "blocked" if blocked else "completed",
+        "wall_seconds": seconds,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **environment(project.root),
     }
@@ -223,8 +381,9 @@ def _relative_paths(notebook: Path, root: Path) -> None:
     content = nbformat.read(notebook, as_version=4)
     for name in ("input_path", "output_path"):
         content.metadata.get("papermill", {}).pop(name, None)
-    text = nbformat.writes(content).replace(f"{root}/", "").replace(str(Path.home()), "~")
-    _atomic(notebook, text)
+    text = nbformat.writes(content).replace(f"{root}/", "")
+    home = str(Path.home())
+    _atomic(notebook, text.replace(f"{home}/", "~/") if home != "/" else text)
 
 
 def _atomic(path: Path, text: str) -> None:

@@ -1,0 +1,217 @@
+"""`redraw power`: the seeds that would decide a claim at its margin, and what they would cost."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from ._card import Card, ParameterError
+from ._claims import Claim
+from ._judge import MOST_SEEDS, POWER, Outlook
+from ._project import Project
+from ._rulings import foresee
+from ._trials import default_jobs
+from ._versions import Version, newest_versions
+
+Status = Literal["open", "at_the_margin", "decided", "exact", "blocked", "never_tested"]
+
+
+@dataclass(frozen=True)
+class Power:
+    """What seeds would do for one claim, as the version it was last tested in saw it.
+
+    seeds: those of that version; `power` the chance that as many new ones would give the outcome `towards` which
+    the estimate points at; `seeds_needed` the fewest that would with power 0.8; `more` how many of those lack.
+    seconds_per_seed: what all of the study's trials of a seed took on one core there; `core_seconds` what the
+    lacking seeds would take on one core, and `wall_seconds` on the `cores` of this machine.
+    words: the same for a reader, a sentence each.
+    """
+
+    study: str
+    claim: str
+    status: Status
+    version: str | None
+    preset: str | None
+    outcome: str | None
+    words: tuple[str, ...]
+    seeds: int = 0
+    towards: str | None = None
+    power: float | None = None
+    seeds_needed: int | None = None
+    more: int | None = None
+    seconds_per_seed: float | None = None
+    core_seconds: float | None = None
+    wall_seconds: float | None = None
+    cores: int | None = None
+    command: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self) | {"words": list(self.words)}
+
+
+def power_of(project: Project, study: str, claim: str, *, preset: str | None = None, cores: int | None = None) -> Power:
+    """How many seeds would decide a claim, from the spread in the newest version's trials.csv and today's card.
+
+    Takes the newest version of `preset`, or of the strongest preset that tested the claim. The number of seeds is
+    the judge's own (`Strength.seeds_needed`: power 0.8 at the level that Holm grants the claim in its study, were
+    the truth what was seen). `cores`: how many to spread the trials over (default: this machine's).
+    Raises ParameterError, one line, for an unknown study, claim or preset.
+    """
+    card = project.card(study)
+    asked = card.claim(claim)
+    if preset is not None:
+        card.resolve(preset)
+    version, ruling = _last_test(project, card, asked, preset)
+    if version is None:
+        return _never(card, asked, preset)
+    about = {"study": study, "claim": claim, "version": version.name, "preset": version.preset}
+    if asked.kind == "exact":
+        words = ("The claim is exact: it is decided by counting, and no seed changes the count.",)
+        return Power(**about, status="exact", outcome=ruling["outcome"], words=words)
+    results, run = (json.loads((version.path / name).read_text("utf-8")) for name in ("results.json", "run.json"))
+    table, parameters, level = _trials(version), results["parameters"], run.get("level", 0.95)
+    samples = project.module(study).measure(table, **parameters)
+    found = foresee(card, samples, version.preset, claim, run.get("blocked", ""), level=level)
+    drift = _drift(card, run, asked)
+    if found.verdict.outcome == "blocked":
+        words = (f"The claim is blocked: {'; '.join(found.verdict.remarks)}.", "Seeds do not help; the data does.")
+        return Power(**about, status="blocked", outcome="blocked", words=words)
+    if found.verdict.outcome == "not_tested":
+        return _never(card, asked, preset, "; ".join(found.verdict.remarks))
+    cost = _cost(card, version, parameters, table, found, cores or default_jobs())
+    status, words = _words(found, cost)
+    return Power(
+        **about,
+        status=status,
+        outcome=found.verdict.outcome,
+        words=words + drift,
+        seeds=found.seeds,
+        towards=found.towards,
+        power=found.power,
+        seeds_needed=found.needed,
+        **cost,
+    )
+
+
+def _last_test(project: Project, card: Card, claim: Claim, preset: str | None) -> tuple[Version | None, dict]:
+    """The newest version of the strongest preset (or of `preset`) whose verdict on the claim says something."""
+    blocked = (None, {})
+    for version in newest_versions(project.reports, card.study).values():
+        rulings = json.loads((version.path / "results.json").read_text("utf-8"))["claims"]
+        ruling = next((plain for plain in rulings if plain["id"] == claim.id), {"outcome": "not_tested"})
+        if preset not in (None, version.preset) or ruling["outcome"] == "not_tested":
+            continue
+        if ruling["outcome"] != "blocked":
+            return version, ruling
+        blocked = blocked if blocked[0] else (version, ruling)
+    return blocked
+
+
+def _never(card: Card, claim: Claim, preset: str | None, reason: str = "") -> Power:
+    able = [name for name in ("laptop", "paper", "smoke") if name in claim.scope and preset in (None, name)]
+    where = f" under the {preset} preset" if preset else ""
+    words = [f"The claim was never tested{where}{f' ({reason})' if reason else ''}, so no spread has been seen."]
+    command = f"redraw run {card.study} --preset {able[0]}" if able else None
+    if command:
+        words.append(f"Test it first: {command}")
+    else:
+        words.append(f"The {preset} preset cannot decide it; it takes {' or '.join(claim.scope)}.")
+    return Power(card.study, claim.id, "never_tested", None, preset, None, tuple(words), command=command)
+
+
+def _trials(version: Version) -> pd.DataFrame:
+    try:
+        return pd.read_csv(version.path / "trials.csv", float_precision="round_trip")
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+
+
+def _cost(card: Card, version: Version, parameters: dict, table: pd.DataFrame, found: Outlook, cores: int) -> dict:
+    """Time for the seeds that lack, from the seconds that trials.csv recorded for each seed."""
+    per_seed = float(table.groupby("seed")["seconds"].sum().mean()) if len(table) else None
+    cost: dict[str, Any] = {"seconds_per_seed": per_seed, "cores": cores}
+    if found.needed is None:
+        return cost
+    more = max(found.needed - found.seeds, 0)
+    cost["more"] = more
+    if per_seed is not None:
+        cost |= {"core_seconds": more * per_seed, "wall_seconds": more * per_seed / min(cores, max(more, 1))}
+    if more and type(parameters.get("seeds")) is int:
+        cost["command"] = _command(card, version.preset, parameters, found.needed)
+    return cost
+
+
+def _command(card: Card, preset: str, parameters: dict, seeds: int) -> str:
+    """The command that runs the version again with as many seeds."""
+    usual, words = card.resolve(preset), []
+    for name, value in (parameters | {"seeds": seeds}).items():
+        if name in usual and usual[name] != value:
+            words.append(f"-p {name}={','.join(map(str, value)) if isinstance(value, list) else value}")
+    return " ".join(["redraw run", card.study, f"--preset {preset}", *words])
+
+
+def _drift(card: Card, run: dict, claim: Claim) -> tuple[str, ...]:
+    """A remark where the claim has changed since the version was published."""
+    if run.get("claims_hash") == card.claims_hash:
+        return ()
+    for plain in run.get("claims", ()):
+        if plain["id"] == claim.id and Claim.model_validate(plain).meaning() == claim.meaning():
+            return ()
+    return ("The claim has changed in the card since that version; this is by the card as it is now.",)
+
+
+def _words(found: Outlook, cost: dict) -> tuple[Status, tuple[str, ...]]:
+    verdict, seeds = found.verdict, _count(found.seeds)
+    chance = f"{found.power:.0%}" if found.power is not None else ""
+    if verdict.outcome != "inconclusive":
+        words = [f"The claim is decided: {verdict.outcome.replace('_', ' ')} with {seeds}."]
+        if found.power is not None:
+            fewest = f"; {found.needed} would do with {POWER:.0%}" if found.needed else ""
+            words.append(f"At the spread seen, {seeds} decide it so with a chance of {chance}{fewest}.")
+        return "decided", tuple(words)
+    if found.power is None:
+        return "open", (
+            f"The claim is open at {seeds}: {'; '.join(verdict.remarks)}.",
+            *_price(found, cost),
+        )
+    points = {"reproduced": "holds", "contradicted": "fails"}[found.towards]
+    words = [f"The claim is open at {seeds}. What was seen points to a claim that {points}."]
+    words.append(f"At the spread seen, as many seeds again would show it with a chance of {chance}.")
+    if found.needed is None:
+        words.append(
+            f"The effect sits at the margin: more than {MOST_SEEDS} seeds would be needed, so more seeds are no way out."
+        )
+        return "at_the_margin", tuple(words)
+    return "open", (*words, *_price(found, cost))
+
+
+def _price(found: Outlook, cost: dict) -> list[str]:
+    if not cost.get("more"):
+        return []
+    words = [f"{found.needed} seeds would decide it with a chance of {POWER:.0%}: {cost['more']} more."]
+    if found.power is None:
+        words = [f"{found.needed} seeds are the fewest that show a spread: {cost['more']} more."]
+    if cost.get("core_seconds") is not None:
+        words.append(
+            f"They cost {_time(cost['core_seconds'])} on one core ({_time(cost['seconds_per_seed'])} a seed, all of "
+            f"the study's trials counted), {_time(cost['wall_seconds'])} on the {cost['cores']} cores here."
+        )
+    if cost.get("command"):
+        words.append(f"Run them: {cost['command']}")
+    return words
+
+
+def _count(seeds: int) -> str:
+    return f"{seeds} seed{'' if seeds == 1 else 's'}"
+
+
+def _time(seconds: float) -> str:
+    minutes = seconds / 60
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{math.ceil(minutes)} min" if minutes < 90 else f"{minutes / 60:.1f} h"
