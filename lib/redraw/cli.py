@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 data_app = typer.Typer(no_args_is_help=True, help="Datasets: what there is, where it comes from, whether it is intact.")
 app.add_typer(data_app, name="data")
 
+UsageError = typer.BadParameter.__base__  # typer carries click inside, under names of its own
 DONE, FAILED, WRONG, BLOCKED, INTERRUPTED = 0, 1, 2, 3, 130
 MARKS = {
     "reproduced": "[green]✓ reproduced[/]",
@@ -34,9 +36,21 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
+def _gone():
+    """A reader that goes away, as in `redraw show STUDY | head`, is no error of ours."""
+    raise BrokenPipeError
+
+
+out.on_broken_pipe = _gone  # rich would leave with 1
+
+
 def main() -> None:
     """Entry point: runs a command and turns whatever goes wrong into one line and the exit code of the contract."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal without our marks is no reason to fail
     sys.exit(_exit_code())
 
 
@@ -45,41 +59,46 @@ def _interrupt(*_):
 
 
 def _exit_code() -> int:
-    from click.exceptions import Abort, ClickException, Exit
-
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else DONE
-    except Exit as leaving:
+    except typer.Exit as leaving:
         return leaving.exit_code
     except (CardError, NotebookError, ParameterError) as error:
         return _complain(error, WRONG)
-    except ClickException as error:
-        return _complain(error.format_message(), WRONG)
-    except (KeyboardInterrupt, Abort):
-        return _complain("interrupted; finished trials are kept, the same command goes on from them", INTERRUPTED)
+    except UsageError as error:
+        message = error.format_message()
+        if not message.startswith("Usage:"):  # nothing was asked for, and the help says what can be
+            return _complain(message.replace("Input should be", "must be"), WRONG)
+        print(message, file=sys.stderr)
+        return WRONG
+    except (KeyboardInterrupt, typer.Abort) as error:
+        kept = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        return _complain(f"interrupted; finished trials stay, the same command goes on from them{kept}", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
-        return _complain(error, _judged(error))
+        return _complain(error, _exit_code_of(error))
 
 
-def _judged(error: Exception) -> int:
+def _exit_code_of(error: Exception) -> int:
     """The exit code of an error from the numerical side, whose classes are loaded by now."""
-    from redraw.data import DataUnavailable, UnknownDataset
+    from redraw.data import DataCorrupt, DataUnavailable, UnknownDataset
 
-    if isinstance(error, UnknownDataset):
+    if isinstance(error, CardError | NotebookError | ParameterError | UnknownDataset | DataCorrupt):
         return WRONG
     return BLOCKED if isinstance(error, DataUnavailable) else FAILED
 
 
 def _complain(error: Exception | str, code: int) -> int:
-    details = getattr(error, "details", "")
-    if details and code == FAILED:
-        print(details, file=sys.stderr)
-    message = str(error) or type(error).__name__
-    print(f"redraw: {message if code == BLOCKED else message.splitlines()[0]}", file=sys.stderr)
+    """Say in one line what is wrong and where more is kept; missing data has a line for each source tried."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if isinstance(error, Exception) and not type(error).__module__.startswith("redraw."):
+        lines[0] = f"{type(error).__name__}: {lines[0]}"
+    lines[0] += "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    print("redraw:", "\n".join(lines if code == BLOCKED else lines[:1]), file=sys.stderr)
     return code
 
 
@@ -131,36 +150,56 @@ def run(
     preset: Annotated[str, typer.Option(help="smoke, laptop or paper.")] = "laptop",
     parameter: Annotated[list[str], typer.Option("-p", metavar="NAME=VALUE", help="Override a parameter.")] = [],  # noqa: B006
     jobs: Annotated[int, typer.Option(min=1, help="Local processes (default: one a core).")] = None,
+    deadline: Annotated[float, typer.Option(metavar="MINUTES", help="End the run after so long.")] = None,
+    until: Annotated[bool, typer.Option("--until-decided", help="Add seeds until main claims are decided.")] = False,
+    budget: Annotated[float, typer.Option("--budget-minutes", metavar="MINUTES", help="... or so long.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
     as_json: Json = False,
 ) -> int:
     """Run a study into a new version under reports/; the same inputs again do nothing."""
     project = find_project()
     if bool(study) == everything:
-        raise ParameterError("study: name one, or give --all")
-    overrides = dict(_assignment(text) for text in parameter)
+        raise ParameterError(f"study: name one of {', '.join(project.studies()) or 'none yet'}, or give --all")
+    overrides = _assignments(parameter)
+    if until != (budget is not None):
+        raise ParameterError("budget-minutes: must be given with --until-decided, and only then")
+    if until and not 0 < budget < 1e6:
+        raise ParameterError(f"budget-minutes: must be a number of minutes above 0, got {budget:g}")
+    if deadline is not None and not 0 < deadline < 1e6:
+        raise ParameterError(f"deadline: must be a number of minutes above 0, got {deadline:g}")
+    if not (count := os.environ.get("REDRAW_JOBS", "1") or "1").isdecimal() or int(count) < 1:
+        raise ParameterError(f"REDRAW_JOBS: must be an integer from 1, got {count!r}")
     studies = project.studies() if everything else [study]
     for name in studies:  # refuse what is wrong in any of them before the first starts
         project.card(name).resolve(preset, overrides)
         project.notebook(name)
-    from redraw.workbook import NotebookFailed, TrialError, run_study
+        project.find_module(name)
+    from redraw.workbook import run_study, until_decided
 
+    begin = partial(until_decided, budget_minutes=budget) if until else run_study
     code, documents = DONE, []
     for name in studies:
         started = time.perf_counter()
         try:
             with _progress(name) as on_progress:
-                done = run_study(
-                    project, name, preset=preset, overrides=overrides, jobs=jobs, on_progress=on_progress, say=_say
+                done = begin(
+                    project,
+                    name,
+                    preset=preset,
+                    overrides=overrides,
+                    jobs=jobs,
+                    deadline=deadline,
+                    on_progress=on_progress,
+                    say=_say,
                 )
-        except (TrialError, NotebookFailed) as error:
-            code = _complain(error, FAILED)
+        except Exception as error:  # the other studies go on
+            code = _worse(code, _complain(error, _exit_code_of(error)))
             continue
         documents.append(_results(done.version))
         _say(f"{'published' if done.published else 'up to date:'} {_shown(done.version.path)}", started)
         if done.blocked:
             _say(done.blocked)
-            code = max(code, BLOCKED) if code != FAILED else code
+            code = _worse(code, BLOCKED)
         if not as_json:
             out.print(_verdicts(done.verdicts))
     if as_json:
@@ -171,12 +210,17 @@ def run(
 
 
 @app.command()
-def board(as_json: Json = False) -> None:
+def board(
+    history: Annotated[bool, typer.Option("--history", help="How each verdict got there, over the versions.")] = False,
+    as_json: Json = False,
+) -> None:
     """Every claim with its verdict, from the newest version of each study; rewrites reports/index.html."""
     from redraw.workbook import newest_versions
     from redraw.workbook._board import write_board
 
     project = find_project()
+    if history:
+        return _history(project, as_json)
     cards = [project.card(name) for name in project.studies()]
     page = write_board(project.reports, cards)
     rows = []
@@ -193,6 +237,47 @@ def board(as_json: Json = False) -> None:
         table.add_row(row["study"], row["id"], MARKS[row["outcome"]], row["scope"], seeds, words)
     out.print(table)
     out.print(f"The board: {_shown(page)}", soft_wrap=True)
+
+
+def _history(project, as_json: bool) -> None:
+    from redraw import _tables
+    from redraw.workbook import _history
+
+    rows = [row for name in project.studies() for row in _history.history(project, project.card(name))]
+    if as_json:
+        return _print_json(rows)
+    out.print(_tables.histories(rows, [_history.bars(row) for row in rows], MARKS))
+
+
+@app.command()
+def power(
+    study: str,
+    claim: str,
+    preset: Annotated[str, typer.Option(help="smoke, laptop or paper (default: the strongest that tested it).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Seeds needed to decide a claim at its margin, from the spread seen so far, and what they would cost."""
+    from redraw.workbook import power_of
+
+    found = power_of(find_project(), study, claim, preset=preset)
+    if as_json:
+        return _print_json(found.to_dict())
+    out.print(f"{study} {claim}: {found.version or 'no version'}", soft_wrap=True, markup=False)
+    for words in found.words:
+        out.print(words, soft_wrap=True, markup=False)
+
+
+@app.command()
+def diff(study: str, a: str, b: str, as_json: Json = False) -> None:
+    """What differs between two versions (by number or name, or newest), and the verdicts that moved."""
+    from redraw import _tables
+    from redraw.workbook import _diff
+
+    project = find_project()
+    found = _diff.diff(*(_diff.find_version(project, study, name) for name in (a, b)))
+    if as_json:
+        return _print_json(found)
+    out.print(_tables.difference(found, MARKS))
 
 
 @app.command()
@@ -236,7 +321,7 @@ def data_list(as_json: Json = False) -> None:
     rows = [
         {
             "dataset": entry.name,
-            "what": entry.description,
+            "what": entry.about,
             "here": data.available(entry.name),
             "sources": [str(source) for source in entry.sources],
         }
@@ -246,7 +331,9 @@ def data_list(as_json: Json = False) -> None:
         return _print_json(rows)
     table = Table("dataset", "here", "what", "sources, in order")
     for row in rows:
-        table.add_row(row["dataset"], "yes" if row["here"] else "no", row["what"], "\n".join(row["sources"]) or "none needed")
+        table.add_row(
+            row["dataset"], "yes" if row["here"] else "no", row["what"], "\n".join(row["sources"]) or "none needed"
+        )
     out.print(table)
 
 
@@ -275,11 +362,23 @@ def data_verify(as_json: Json = False) -> int:
     return FAILED if any(state.state == "bad" for state in states) else DONE
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ParameterError(f"parameter {text!r}: must be NAME=VALUE")
-    return name.strip(), value
+def _worse(one: int, other: int) -> int:
+    """The exit code of two pieces of work: failed before wrong before blocked before done."""
+    return next(code for code in (FAILED, WRONG, BLOCKED, DONE) if code in (one, other))
+
+
+def _assignments(texts: list[str]) -> dict[str, str]:
+    """The overrides that -p gives, each parameter once."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise ParameterError(f"parameter {text!r}: must be NAME=VALUE")
+        if name in found:
+            raise ParameterError(f"parameter {name}: must be given once, got {found[name]!r} and {value!r}")
+        found[name] = value
+    return found
 
 
 def _results(version) -> dict:

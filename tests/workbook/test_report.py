@@ -16,7 +16,7 @@ from redraw.workbook import _pages as pages
 from redraw.workbook import _report as report
 from redraw.workbook._claims import Samples
 from redraw.workbook._judge import _region
-from redraw.workbook._picture import draw
+from redraw.workbook._picture import draw, draw_parts
 from redraw.workbook._report import ReportError, write_report
 from redraw.workbook._story import mathml, read_figures, tell
 
@@ -167,6 +167,8 @@ def test_nothing_hostile_survives_anywhere(make_version, make_card, text):
         plain[key] = plain[key] if key == "claims" else {text: [text, {text: text}]}
         for ruling in plain["claims"] if key == "claims" else ():
             ruling |= {"remarks": [text], "criterion": text, "outcome": text, "scope": text, "unit": text}
+            for part in ruling.get("parts", ()):
+                part |= {"name": text, "extra": text}
         plain["parameters"] = {text: text}
         plain["started"] = text
         (folder / name).write_text(json.dumps(plain))
@@ -324,6 +326,46 @@ def test_the_picture_puts_numbers_where_they_belong():
     assert "anywhere" in open_ended and "NaN" not in open_ended
     assert draw(1.0, None, None, 1.0) == "" and draw(None, None, (0, 1), 1.0) == ""
     assert "cx" in draw(2.0, (2.0, 2.0), (2.0, 2.0), 2.0), "no width at all is still drawn"
+
+
+def test_each_comparison_has_a_bar_of_its_own(make_version, make_card):
+    soup = report_of(make_version, make_card)
+    svg = soup.find(id="claim-L3").find("svg", class_="ruling")
+    assert [text.text for text in svg("text")][:2] == ["reinit - dense", "ticket - dense"]
+    assert len(svg(class_="estimate")) == len(svg(class_="interval")) == len(svg(class_="holds")) == 2
+    below, above = ((float(band["x"]), float(band["x"]) + float(band["width"])) for band in svg(class_="holds"))
+    reinit, ticket = (float(dot["cx"]) for dot in svg(class_="estimate"))
+    assert reinit < below[1], "0.6 pp worse lies where 'below 0' holds"
+    assert below[0] < above[0] < below[1] < ticket < above[1], "not 0.1 pp worse, on the same axis"
+    assert "reinit - dense: Measured −0.6" in svg["aria-label"] and "the claim holds above −0.1" in svg["aria-label"]
+    assert [text.text for text in svg("text")][2:] == ["0\xa0pp"], "−0.1 would run into it"
+
+
+def test_bars_that_cannot_be_drawn_are_left_out():
+    part = {"name": "a - b", "measured": 0.1, "interval": [None, 0.3], "region": [None, 0.0]}
+    assert draw_parts([part] * 3, unit="pp").count("<circle") == 3
+    assert "a - b: Measured 0.1" in draw_parts([part])
+    long = draw_parts([part | {"name": "<b>" + "x" * 40}])
+    assert "<b>" not in long and "…" in long and "x" * 40 in long
+    assert draw_parts([]) == draw_parts([part] * 25) == ""
+    for odd in ({"measured": None}, {"region": None}, {"measured": float("inf")}):
+        assert draw_parts([part, part | odd]) == ""
+    heights = [BeautifulSoup(draw_parts([part] * n), "html.parser").svg["height"] for n in (2, 6)]
+    assert int(heights[1]) - int(heights[0]) == 4 * 22, "every bar has its own row"
+
+
+def test_how_seeds_were_added_is_told(make_version, make_card):
+    folder = make_version(make_card())
+    run = json.loads((folder / "run.json").read_text())
+    taken = [{"seeds": 3, "level": 0.99, "open": ["L3"]}, {"seeds": 6, "level": 0.99, "open": []}]
+    run["looks"] = {"rule": "evenly", "planned": [3, 6, 9], "taken": taken, "stopped": "it is decided"}
+    run["looks"] |= {"budget_minutes": 30.0}
+    (folder / "run.json").write_text(json.dumps(run))
+    write_report(folder, make_card())
+    told = " ".join(read(folder).find("section", attrs={"aria-labelledby": "provenance"}).text.split())
+    assert "in 2 looks of at most 3: 3 seeds at level 0.99, 6 seeds at level 0.99" in told
+    assert "It stopped because it is decided." in told
+    assert "--until-decided --budget-minutes 30.0 -p seeds=3" in told
 
 
 def test_pictures_that_are_too_many_are_left_out(make_version, make_card):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 
 import pandas as pd
 import torch
@@ -252,7 +252,8 @@ def _trial(function: str, common: dict, seed: int, needs: dict[str, Trial], **mo
 ROUND_AT = {51.3: 3, 21.1: 7, 13.5: 9, 7.0: 12, 3.6: 15, 2.9: 16, 1.9: 18}
 
 
-def levels(rounds: int, *, model: str = "lenet_300_100", protocol: str = "paper") -> list[float]:
+@cache
+def levels(rounds: int, *, model: str = "lenet_300_100", protocol: str = "paper") -> tuple[float, ...]:
     """Percentage of weights remaining after 0 to `rounds` rounds: pruning by magnitude, without any training."""
     rules = Recipe(**settings(dataset="mnist", model=model, protocol=protocol, budget=1, evaluate_every=100))
     network = initialize(_network(model), rules.initialization, generator(0, "levels"))
@@ -260,7 +261,7 @@ def levels(rounds: int, *, model: str = "lenet_300_100", protocol: str = "paper"
     for _ in range(rounds + 1):
         found.append(100 * masks.remaining)
         masks = _prune(rules, network.state_dict(), masks)
-    return found
+    return tuple(found)
 
 
 def weights_of(model: str) -> int:
@@ -278,24 +279,26 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
     Accuracies are on the test set at the early stop, in per cent; stops in iterations; one number per seed.
     A claim that speaks of networks this run did not train is not tested.
     """
-    arm = partial(find_arm, table)
+    arm, stop, accuracy = partial(find_arm, table), "stop_iteration", "stop_test_accuracy"
     dense = arm("ticket", remaining=100)
     at = {level: arm("ticket", remaining=level) for level in ROUND_AT}
     fresh = {level: arm("reinitialized", remaining=level) for level in ROUND_AT}
     shots = {level: arm("one_shot", remaining=level) for level in (95, 67.5, 35, 17.6, 8.7, 5.17)}
     some_shots = {level: shots[level] for level in (67.5, 35, 17.6)}
+    counted = levels(max(ROUND_AT.values()))
     return {
-        "L0": Samples.exact([levels(max(ROUND_AT.values()))[k] for k in ROUND_AT.values()]),
-        "L1a": _pair("stop_iteration", at[21.1], dense),
-        "L1b": _pair("stop_iteration", at[21.1], dense),
-        "L2a": _pair("stop_test_accuracy", at[13.5], dense),
-        "L2b": _pair("stop_test_accuracy", at[3.6], dense),
-        "L3a": _many("stop_test_accuracy", dense=dense, ticket=at[21.1], reinitialized=fresh[21.1]),
-        "L3b": _many("stop_test_accuracy", dense=dense, ticket_at_3_6=at[3.6], ticket_at_2_9=at[2.9]),
-        "L3c": _pair("stop_iteration", fresh[21.1], at[21.1]),
-        "L3d": _pair("stop_test_accuracy", at[21.1], fresh[21.1]),
-        "L4a": _many("stop_iteration", dense=dense, **{f"one_shot_{p}": arm for p, arm in some_shots.items()}),
-        "L4b": _many("stop_test_accuracy", dense=dense, **{f"one_shot_{p}": arm for p, arm in shots.items()}),
+        "L0": Samples.exact([counted[k] for k in ROUND_AT.values()]),
+        "L1a": _pair(stop, at[21.1], dense),
+        "L1b": _pair(stop, at[21.1], dense),
+        "L2a": _pair(accuracy, at[13.5], dense),
+        "L2b": _pair(accuracy, at[3.6], dense),
+        "L3a": _many(accuracy, dense=dense, ticket=at[7.0], reinitialized=fresh[7.0]),
+        "L3b": _many(accuracy, dense=dense, **{f"reinitialized_at_{p}": fresh[p] for p in (21.1, 51.3)}),
+        "L3c": _many(accuracy, dense=dense, **{f"ticket_at_{p}": at[p] for p in (2.9, 3.6)}),
+        "L3d": _pair(stop, fresh[21.1], at[21.1]),
+        "L3e": _pair(accuracy, at[21.1], fresh[21.1]),
+        "L4a": _many(stop, dense=dense, **{f"one_shot_{p}": arm for p, arm in some_shots.items()}),
+        "L4b": _many(accuracy, dense=dense, **{f"one_shot_{p}": arm for p, arm in shots.items()}),
         "L5a": Samples.exact([weights_of("conv_2"), weights_of("conv_4")]),
         "L5b": Samples.exact(weights_of("conv_6")),
     }
@@ -307,6 +310,8 @@ def find_arm(table: pd.DataFrame, function: str, *, remaining: float) -> pd.Data
     `remaining` is in per cent, as the paper prints it: the level of the run nearest to it is taken when it is within
     5 % of it. The frame is empty when the run has no such networks.
     """
+    if table.empty:
+        return table
     rows = table[table["function"] == function]
     rows = rows[(100 * rows["remaining"] / remaining - 1).abs() < 0.05]
     columns = ["stop_iteration", "stop_test_accuracy", "final_test_accuracy", "censored"]

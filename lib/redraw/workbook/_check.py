@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from redraw.workbook._card import Card, CardError
+from redraw.workbook._claims import Claim
 from redraw.workbook._project import NotebookError, Project
 from redraw.workbook._rulings import rule
 from redraw.workbook._store import sha256_file
@@ -15,6 +16,8 @@ from redraw.workbook._versions import Version, newest_versions, versions
 
 MOST_LINES = 15
 MOST_LINES_IN_FUNCTION = 5
+MOST_CODE_CELLS = 2
+COMPARED = "nbval-check-output"
 
 Finding = tuple[str, str]
 
@@ -23,105 +26,198 @@ def check_project(project: Project) -> list[Finding]:
     """Everything that is wrong with a project, as (place, problem) lines; empty when all is as it should be."""
     findings: list[Finding] = []
     for study in project.studies():
+        card = module = None
         try:
             card, notebook, module = project.card(study), project.notebook(study), project.module(study)
         except (CardError, NotebookError) as error:
             findings.append((study, str(error)))
-            continue
-        findings += [(f"notebooks/{study}.ipynb", problem) for problem in notebook_problems(card, notebook)]
+        else:
+            findings += [(f"notebooks/{study}.ipynb", problem) for problem in notebook_problems(card, notebook)]
         newest = newest_versions(project.reports, study).values()
         for version in versions(project.reports, study):
-            place = f"reports/{study}/{version.name}"
-            problems = list(_manifest_problems(version))
-            if not problems and version in newest:
+            problems = list(manifest_problems(version))
+            if not problems and module and version in newest:
                 problems = list(_verdict_problems(version, card, module))
-            findings += [(place, problem) for problem in problems]
+            findings += [(f"reports/{study}/{version.name}", problem) for problem in problems]
     return findings
 
 
+# Notebooks ------------------------------------------------------------------------------------------------------
+
+
 def notebook_problems(card: Card, notebook: dict) -> Iterator[str]:
-    """What keeps a notebook from being a study's story: see the names of the checks below."""
+    """What keeps a notebook from being a study's story, a line each.
+
+    The first cell holds the claims table, the second the parameters: typed, with one help comment each, equal to the
+    smoke preset. The last code cell prints the verdicts. Some cell is compared, and each such cell has what nbval
+    compares with. And the manners of `cell_problems`.
+    """
     cells = notebook["cells"]
-    if cells[0]["cell_type"] != "markdown" or (lost := [c.id for c in card.claims if f"| {c.id} |" not in cells[0]["source"]]):
+    first = cells[0]["source"] if cells[0]["cell_type"] == "markdown" else ""
+    if lost := [claim.id for claim in card.claims if f"| {claim.id} |" not in first]:
         yield f"the first cell must hold the claims table; claims without a row: {', '.join(lost)}"
-    defaults = notebook_defaults(notebook)
+    yield from _parameter_problems(card, cells)
+    last = [cell for cell in cells if cell["cell_type"] == "code"][-1]
+    if "verdict_table(" not in last["source"]:
+        yield f"the last code cell must print verdict_table(...), is {_opening(last)}"
+    elif COMPARED not in _tags(last):
+        yield f"the cell that prints the verdicts must be tagged {COMPARED}"
+    yield from comparison_problems(cells)
+    yield from cell_problems(cells)
+
+
+def _parameter_problems(card: Card, cells: list[dict]) -> Iterator[str]:
+    (cell,) = [cell for cell in cells if "parameters" in _tags(cell)]
+    if cells.index(cell) != 1:
+        yield f"the parameters cell must be the second, is number {cells.index(cell) + 1}"
+    lines, defaults = cell["source"].splitlines(), {}
+    for node in ast.parse(cell["source"]).body:
+        line = lines[node.lineno - 1].strip()
+        try:
+            plain = isinstance(node, ast.AnnAssign) and node.lineno == node.end_lineno
+            defaults[node.target.id] = ast.literal_eval(node.value)
+        except (AttributeError, TypeError, ValueError):
+            plain = False
+        if not plain or not line[node.end_col_offset :].strip().removeprefix("#").strip():
+            yield f"a parameter must be one line `name: type = value  # help`, is {line[:50]!r}"
     smoke = {"preset": "smoke", **card.resolve("smoke")}
-    if defaults != smoke:
-        odd = sorted(n for n in {*defaults, *smoke} if defaults.get(n, ...) != smoke.get(n, ...))
-        yield f"the defaults of the parameters cell differ from the card's smoke preset: {', '.join(odd)}"
-    compared = [c for c in cells if "nbval-check-output" in c["metadata"].get("tags", [])]
+    odd = sorted(name for name in {*defaults, *smoke} if not _same(defaults.get(name, ...), smoke.get(name, ...)))
+    if odd:
+        what = ", ".join(f"{n} ({_said(defaults, n)}; the card has {_said(smoke, n)})" for n in odd)
+        yield f"the defaults of the parameters cell differ from the card's smoke preset: {what}"
+
+
+def _same(a, b) -> bool:
+    return type(a) is type(b) and a == b
+
+
+def _said(values: dict, name: str) -> str:
+    return repr(values[name]) if name in values else "nothing"
+
+
+def comparison_problems(cells: list[dict]) -> Iterator[str]:
+    """Why nbval would have nothing to compare: it passes over a tagged cell that has no stored output or count."""
+    compared = [cell for cell in cells if COMPARED in _tags(cell)]
     if not compared:
-        yield "no cell is tagged nbval-check-output: nothing would be compared"
+        yield f"no cell is tagged {COMPARED}: nothing would be compared"
     for cell in compared:
-        if cell.get("execution_count") is None or not cell.get("outputs"):
-            yield f"a cell to compare has no stored output or count, so nbval would skip it: {_opening(cell)}"
-    for cell in (c for c in cells if c["cell_type"] == "code"):
+        if cell["cell_type"] != "code":
+            yield f"a cell tagged {COMPARED} is no code: {_opening(cell)}"
+        elif cell.get("execution_count") is None or not cell.get("outputs"):
+            yield f"a cell to compare has no stored output: {_opening(cell)}; run the notebook and save it"
+        elif all(output["output_type"] == "error" for output in cell["outputs"]):
+            yield f"a cell to compare ended in an error: {_opening(cell)}"
+
+
+def cell_problems(cells: list[dict]) -> Iterator[str]:
+    """Where cells are too long, functions belong in lib, or prose is missing before code."""
+    row = MOST_CODE_CELLS  # nothing stands before the first cell
+    for cell in cells:
+        if cell["cell_type"] != "code":
+            row = 0 if cell["source"].strip() else row
+            continue
+        row += 1
+        if row > MOST_CODE_CELLS:
+            yield f"prose must come before {_opening(cell)}: at most {MOST_CODE_CELLS} code cells in a row"
         if (lines := len(cell["source"].splitlines())) > MOST_LINES:
             yield f"a cell has {lines} lines, more than {MOST_LINES}: {_opening(cell)}"
         for node in ast.walk(ast.parse(cell["source"])):
-            if isinstance(node, ast.FunctionDef) and (n := node.end_lineno - node.lineno + 1) > MOST_LINES_IN_FUNCTION:
-                yield f"function {node.name} has {n} lines, more than {MOST_LINES_IN_FUNCTION}: it belongs in lib"
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            if (lines := node.end_lineno - node.lineno + 1) > MOST_LINES_IN_FUNCTION:
+                yield f"{node.name} has {lines} lines, more than {MOST_LINES_IN_FUNCTION}: it belongs in lib"
 
 
-def notebook_defaults(notebook: dict) -> dict:
-    """The values that the parameters cell assigns."""
-    (cell,) = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
-    found = {}
-    for node in ast.parse(cell["source"]).body:
-        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-        found[target.id] = ast.literal_eval(node.value)
-    return found
+def _tags(cell: dict) -> list[str]:
+    return cell["metadata"].get("tags", [])
 
 
 def _opening(cell: dict) -> str:
     return repr(cell["source"].strip().splitlines()[0][:50]) if cell["source"].strip() else "(empty)"
 
 
-def _manifest_problems(version: Version) -> Iterator[str]:
+# Reports --------------------------------------------------------------------------------------------------------
+
+
+def manifest_problems(version: Version) -> Iterator[str]:
+    """How a version's files differ from its manifest, a line each."""
     listed = {}
-    for line in (version.path / "MANIFEST.sha256").read_text().splitlines():
-        digest, _, name = line.partition("  ")
-        listed[name] = digest
+    try:
+        for line in (version.path / "MANIFEST.sha256").read_text("utf-8").splitlines():
+            digest, _, name = line.partition("  ")
+            listed[name] = digest
+    except (OSError, ValueError):
+        yield "MANIFEST.sha256 cannot be read"
+        return
     present = {path.relative_to(version.path).as_posix(): path for path in version.path.rglob("*") if path.is_file()}
     present.pop("MANIFEST.sha256")
-    for name in sorted({*listed, *present}):
+    for name in sorted({*listed, *present} | {"results.json", "run.json", "report.ipynb", "report.html", "trials.csv"}):
         if name not in present:
             yield f"{name} is missing"
         elif name not in listed:
             yield f"{name} is not in the manifest"
-        elif sha256_file(present[name]) != listed[name]:
+        elif present[name].is_symlink() or sha256_file(present[name]) != listed[name]:
             yield f"{name} was changed after the run"
 
 
 def _verdict_problems(version: Version, card: Card, module) -> Iterator[str]:
     """Do the verdicts still follow from the trials, by the criteria that the card has now?"""
-    results = json.loads((version.path / "results.json").read_text())
-    run = json.loads((version.path / "run.json").read_text())
-    then = {claim["id"]: claim for claim in run["claims"]}
-    now = {claim.id: claim.model_dump(mode="json") for claim in card.claims}
-    if run["claims_hash"] != card.claims_hash:
-        for name in sorted({*then, *now}):
-            if _decisive(then.get(name)) != _decisive(now.get(name)):
-                yield f"claim {name} has drifted: was {_criterion(then.get(name))}, is {_criterion(now.get(name))}"
-        return
+    try:
+        results = json.loads((version.path / "results.json").read_text("utf-8"))
+        run = json.loads((version.path / "run.json").read_text("utf-8"))
+        if run["claims_hash"] != card.claims_hash:
+            yield from _drift(run["claims"], card)
+            return
+        again = _rule_again(version, card, module, results["parameters"], run)
+        said = {claim["id"]: claim for claim in results["claims"]}
+        for name in sorted({*said, *again}):
+            if not _alike(said.get(name), again.get(name)):
+                moved = _moved(said.get(name), again.get(name))
+                yield f"the verdict on {name} does not follow from trials.csv: {moved}"
+    except Exception as error:  # whatever a forged file makes of the study's code
+        what = f"{type(error).__name__}: {error}".splitlines()[0][:150]
+        yield f"its verdicts cannot be computed again ({what})"
+
+
+def _rule_again(version: Version, card: Card, module, parameters: dict, run: dict) -> dict[str, dict]:
     try:
         table = pd.read_csv(version.path / "trials.csv", float_precision="round_trip")
     except pd.errors.EmptyDataError:
         table = pd.DataFrame()
-    parameters = results["parameters"]
     samples = module.measure(table, **parameters)
-    again = [v.to_dict() for v in rule(card, samples, version.preset, parameters, run["blocked"])]
-    for claim, other in zip(results["claims"], again, strict=True):
-        if not _alike(claim, json.loads(json.dumps(other))):
-            yield f"the verdict on {claim['id']} does not follow from trials.csv: {claim['outcome']}, now {other['outcome']}"
+    level = run.get("level", 0.95)
+    verdicts = rule(card, samples, version.preset, parameters, run["blocked"], level=level)
+    return {verdict.id: json.loads(json.dumps(verdict.to_dict())) for verdict in verdicts}
 
 
-def _decisive(claim: dict | None) -> dict | None:
-    return claim and {k: v for k, v in claim.items() if k in ("kind", "reference", "criterion", "scope", "counted", "expect")}
+def _drift(claims: list[dict], card: Card) -> Iterator[str]:
+    """The claims whose meaning was changed since the run, both shown."""
+    then = {claim["id"]: Claim.model_validate(claim).meaning() for claim in claims}
+    now = {claim.id: claim.meaning() for claim in card.claims}
+    for name in sorted({*then, *now}):
+        before, after = then.get(name), now.get(name)
+        if before != after:
+            fields = [
+                field for field in {**(before or {}), **(after or {})} if _field(before, field) != _field(after, field)
+            ]
+            yield f"claim {name} has drifted: was {_shown(before, fields)}, is {_shown(after, fields)}"
 
 
-def _criterion(claim: dict | None) -> str:
-    return "absent" if claim is None else json.dumps({"reference": claim["reference"]["value"], **claim["criterion"]})
+def _field(claim: dict | None, field: str):
+    return None if claim is None else claim.get(field)
+
+
+def _shown(claim: dict | None, fields: list[str]) -> str:
+    return "absent" if claim is None else json.dumps({field: claim.get(field) for field in fields})
+
+
+def _moved(said: dict | None, again: dict | None) -> str:
+    """What the report says and what its trials give, by the outcome where that differs, else by all that differs."""
+    if said is None or again is None:
+        return "the report has none" if said is None else "the card has no such claim"
+    odd = [name for name in again if name in said and not _alike(said[name], again[name])]
+    odd = ["outcome"] if "outcome" in odd else odd or sorted({*said} ^ {*again})
+    return "; ".join(f"{name} {said.get(name)!r}, now {again.get(name)!r}" for name in odd)
 
 
 def _alike(a, b) -> bool:

@@ -355,13 +355,13 @@ def _ordering_evidence(claim: Claim, samples: Samples) -> _Evidence | str:
 
 
 def _comparison_region(comparison: Comparison) -> tuple[float, float]:
-    margin = comparison.margin
+    margin, minus = comparison.margin, 0.0 - comparison.margin  # no -0.0, which would be shown as such
     return {
         ">": (margin, math.inf),
-        "<": (-math.inf, -margin),
-        ">=": (-margin, math.inf),
+        "<": (-math.inf, minus),
+        ">=": (minus, math.inf),
         "<=": (-math.inf, margin),
-        "=": (-margin, margin),
+        "=": (minus, margin),
     }[comparison.op]
 
 

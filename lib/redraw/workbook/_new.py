@@ -85,14 +85,19 @@ def write_skeletons(project: Project, study: str) -> list[Path]:
 
     Raises ParameterError, before anything is written, for a name that is no module name or a file that exists.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", study) or keyword.iskeyword(study):
-        raise ParameterError(f"study {study!r}: must be lower-case letters, digits and underscores, starting with a letter")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", study) or keyword.iskeyword(study):
+        allowed = (
+            "must be at most 60 lower-case letters, digits and underscores, starting with a letter, and no keyword"
+        )
+        raise ParameterError(f"study {study!r}: {allowed}")
     title = study.replace("_", " ").capitalize()
     files = {
         project.root / "params" / f"{study}.yaml": CARD.format(study=study, title=title),
         project.root / "lib" / "redraw" / "studies" / f"{study}.py": MODULE.format(title=title),
         project.notebook_path(study): nbformat.writes(_notebook(study, title)) + "\n",
     }
+    if not all(path.parent.is_dir() for path in files):
+        raise ParameterError("project: must have a folder lib/redraw/studies to write the study's module into")
     if existing := [path for path in files if path.exists()]:
         raise ParameterError(f"study {study}: {existing[0].relative_to(project.root)} exists already")
     for path, text in files.items():
@@ -109,19 +114,28 @@ def _notebook(study: str, title: str) -> nbformat.NotebookNode:
             f"# {title}\n\n**What does this study ask?**\n\n| | the paper says | where |\n|---|---|---|\n"
             "| C1 | The mean of a uniform number is one half. | Section 1 |"
         ),
-        code('preset: str = "smoke"  # which of the card\'s presets the values below come from\n'
-             "seeds: int = 3  # independent repetitions", "parameters"),
+        code(
+            'preset: str = "smoke"  # which of the card\'s presets the values below come from\n'
+            "seeds: int = 3  # independent repetitions",
+            "parameters",
+        ),
         new_markdown_cell("## The method, alive\n\nShow it at toy size here, in a cell the reader can edit."),
-        code(f"from redraw.studies import {study} as study\n"
-             "from redraw.workbook import find_project, gather, rule, verdict_table"),
+        code(
+            f"from redraw.studies import {study} as study\n"
+            "from redraw.workbook import find_project, gather, rule, verdict_table"
+        ),
         new_markdown_cell("## The trials\n\nEach is run once and kept."),
-        code(f'card = find_project().card("{study}")\n'
-             "knobs = card.resolve(preset, {name: globals()[name] for name in card.parameters})\n"
-             "table = gather(study.plan(**knobs))\n"
-             'table[["seed", "mean"]].head()'),
+        code(
+            f'card = find_project().card("{study}")\n'
+            "knobs = card.resolve(preset, {name: globals()[name] for name in card.parameters})\n"
+            "table = gather(study.plan(**knobs))\n"
+            'table[["seed", "mean"]].head()'
+        ),
         new_markdown_cell("## The verdicts"),
-        code("verdicts = rule(card, study.measure(table, **knobs), preset, knobs)\nprint(verdict_table(verdicts))",
-             "nbval-check-output"),
+        code(
+            "verdicts = rule(card, study.measure(table, **knobs), preset, knobs)\nprint(verdict_table(verdicts))",
+            "nbval-check-output",
+        ),
     ]
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number:02d}"

@@ -93,15 +93,17 @@ def execute_notebook(
             raise NotebookFailed(how, message) from None
     if outcome["outcome"] != "completed":
         raise NotebookFailed(outcome["outcome"], outcome["message"], outcome["details"])
-    unfinished = [cell for cell in nbformat.read(target, as_version=4).cells if not _ran(cell)]
-    if unfinished:
-        raise NotebookFailed("failed", f"{len(unfinished)} code cells were not executed: did a cell leave the kernel?")
+    if missing := _missing(nbformat.read(target, as_version=4)):
+        raise NotebookFailed("failed", missing)
 
 
-def _ran(cell: nbformat.NotebookNode) -> bool:
-    if cell.cell_type != "code" or not cell.source.strip():
-        return True
-    return cell.execution_count is not None and not any(o.output_type == "error" for o in cell.outputs)
+def _missing(notebook: nbformat.NotebookNode) -> str:
+    """Why the notebook did not run whole, although papermill says it did; "" when it did."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    errors = [(cell, out) for cell in cells for out in cell.outputs if out.output_type == "error"]
+    skipped = sum(cell.execution_count is None for cell in cells)
+    told = [f"cell {cell.execution_count} ended in {out.ename}: {out.evalue}" for cell, out in errors[:1]]
+    return " and ".join(told + [f"{skipped} of {len(cells)} code cells were not executed"] * bool(skipped))
 
 
 # Ending processes -----------------------------------------------------------------------------------------------

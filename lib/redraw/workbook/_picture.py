@@ -1,9 +1,10 @@
-"""A claim's verdict as a small inline SVG: the interval against the region in which the claim holds."""
+"""A claim's verdict as a small inline SVG: the interval against the region in which the claim holds, or one bar
+for each of its comparisons."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from html import escape
 
 from markupsafe import Markup
@@ -13,6 +14,8 @@ from ._pages import number, with_unit
 _WIDTH, _HEIGHT, _PAD = 280, 60, 10
 _TOP, _BOTTOM = 14, 42
 _MIDDLE = (_TOP + _BOTTOM) / 2
+_ROW, _NAMES, _LETTERS = 22, 138, 22  # of a drawing with parts: height of a bar, width for names and letters in it
+_MOST_PARTS = 24
 
 
 def draw(
@@ -53,6 +56,67 @@ def draw(
     )
 
 
+def draw_parts(parts: Sequence[Mapping], *, unit: str = "") -> Markup:
+    """A bar per part under one another on one axis, its name beside it; nothing where a part has no finite numbers
+    or there are too many to read.
+
+    parts: name, measured, interval and region of each, as `Verdict.to_dict` gives them, all in `unit`. The axis is
+    marked at the ends of the regions.
+    """
+    numbers = []
+    for part in parts:
+        if part["measured"] is None or not part["region"]:
+            return Markup("")
+        numbers += [x for x in (part["measured"], *part["region"], *(part["interval"] or ())) if x is not None]
+    if not parts or len(parts) > _MOST_PARTS or not all(math.isfinite(x) for x in numbers):
+        return Markup("")
+    place, height = _axis(numbers, False, _NAMES), _ROW * len(parts) + 18
+    drawn = [_row(part, place, _ROW * number) for number, part in enumerate(parts)]
+    drawn.append(_ticks({x for part in parts for x in part["region"] if x is not None}, place, height, unit))
+    said = [
+        f"{part['name']}: {describe(part['measured'], part['interval'], part['region'], None, unit)}" for part in parts
+    ]
+    return Markup(
+        f'<svg class="ruling" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
+        f'role="img" aria-label="{escape(" ".join(said))}">{"".join(drawn)}</svg>'
+    )
+
+
+def _row(part: Mapping, place, top: float) -> str:
+    """Name, region, interval and estimate of one part."""
+    low, high = part["region"]
+    left = _NAMES if low is None else place(low)
+    right = _WIDTH - _PAD if high is None else place(high)
+    middle, name = top + _ROW / 2, part["name"]
+    name = name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+    drawn = [
+        f'<text x="{_NAMES - 8}" y="{middle + 4:g}" text-anchor="end">{escape(name)}</text>',
+        f'<rect class="holds" x="{left}" y="{top + 2:g}" width="{max(right - left, 1):.1f}" height="{_ROW - 4}"/>',
+        f'<path class="axis" d="M{_NAMES} {middle:g}H{_WIDTH - _PAD}"/>',
+    ]
+    for end in (low, high):
+        if end is not None:
+            drawn.append(f'<path class="margin" d="M{place(end)} {top + 2:g}v{_ROW - 4}"/>')
+    if part["interval"]:
+        drawn.append(_interval(part["interval"], place, middle, _NAMES))
+    drawn.append(f'<circle class="estimate" cx="{place(part["measured"])}" cy="{middle:g}" r="3.5"/>')
+    return "".join(drawn)
+
+
+def _ticks(ends: Set[float], place, height: float, unit: str) -> str:
+    """The ends of the regions under the bars, nearest to 0 first, without those that would run into one written."""
+    drawn: list[str] = []
+    taken: list[tuple[float, float]] = []
+    for end in sorted(ends, key=abs):
+        text = with_unit(number(end), unit)
+        half = 3.2 * len(text)
+        x = min(max(place(end), _NAMES + half), _WIDTH - half)
+        if all(x + half < left or x - half > right for left, right in taken):
+            drawn.append(f'<text x="{x:g}" y="{height - 4:g}" text-anchor="middle">{escape(text)}</text>')
+            taken.append((x - half, x + half))
+    return "".join(drawn)
+
+
 def describe(measured, interval, region, reference, unit) -> str:
     """The drawing in words."""
     said = [f"Measured {with_unit(number(measured), unit)}"]
@@ -73,8 +137,8 @@ def _ends(ends: Sequence[float | None]) -> str:
     return f"from {number(low)} to {number(high)}"
 
 
-def _axis(numbers: list[float], log: bool):
-    """The map from a number to its place on the axis, with air at both ends."""
+def _axis(numbers: list[float], log: bool, start: float = _PAD):
+    """The map from a number to its place on the axis, which begins at `start`, with air at both ends."""
     work = [math.log(x) if log else x for x in numbers]
     low, high = min(work), max(work)
     air = 0.18 * (high - low) or max(abs(high), 1.0) * 0.1
@@ -82,7 +146,7 @@ def _axis(numbers: list[float], log: bool):
 
     def place(x: float) -> float:
         share = ((math.log(x) if log else x) - low) / (high - low)
-        return round(_PAD + share * (_WIDTH - 2 * _PAD), 1)
+        return round(start + share * (_WIDTH - _PAD - start), 1)
 
     return place
 
@@ -112,19 +176,19 @@ def _region(region: list[float | None], place, unit: str) -> str:
     return "".join(parts)
 
 
-def _interval(interval: list[float | None], place) -> str:
+def _interval(interval: Sequence[float | None], place, middle: float = _MIDDLE, start: float = _PAD) -> str:
     low, high = interval
-    left = _PAD if low is None else place(low)
+    left = start if low is None else place(low)
     right = _WIDTH - _PAD if high is None else place(high)
     cap, arrow = 5, 6
-    start = (
-        f"M{left} {_MIDDLE - cap}v{2 * cap}"
+    begin = (
+        f"M{left} {middle - cap}v{2 * cap}"
         if low is not None
-        else f"M{left + arrow} {_MIDDLE - cap}l-{arrow} {cap}l{arrow} {cap}"
+        else f"M{left + arrow} {middle - cap}l-{arrow} {cap}l{arrow} {cap}"
     )
     end = (
-        f"M{right} {_MIDDLE - cap}v{2 * cap}"
+        f"M{right} {middle - cap}v{2 * cap}"
         if high is not None
-        else f"M{right - arrow} {_MIDDLE - cap}l{arrow} {cap}l-{arrow} {cap}"
+        else f"M{right - arrow} {middle - cap}l{arrow} {cap}l-{arrow} {cap}"
     )
-    return f'<path class="interval" d="M{left} {_MIDDLE}H{right}{start}{end}"/>'
+    return f'<path class="interval" d="M{left} {middle}H{right}{begin}{end}"/>'

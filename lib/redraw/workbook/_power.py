@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ._card import Card, ParameterError
+from ._card import Card
 from ._claims import Claim
 from ._judge import MOST_SEEDS, POWER, Outlook
 from ._project import Project
@@ -184,7 +184,7 @@ def _words(found: Outlook, cost: dict) -> tuple[Status, tuple[str, ...]]:
     words.append(f"At the spread seen, as many seeds again would show it with a chance of {chance}.")
     if found.needed is None:
         words.append(
-            f"The effect sits at the margin: more than {MOST_SEEDS} seeds would be needed, so more seeds are no way out."
+            f"The effect sits at the margin: more than {MOST_SEEDS} seeds would be needed; more are no way out."
         )
         return "at_the_margin", tuple(words)
     return "open", (*words, *_price(found, cost))

@@ -71,11 +71,16 @@ class Project:
                 raise NotebookError(f"{name}: code cell {number}{line}: must be plain Python ({why})") from None
         return notebook | {"cells": cells}
 
-    def module(self, study: str) -> ModuleType:
-        """The study's experiment, `redraw.studies.<study>`, with its `plan` and `measure`."""
-        if importlib.util.find_spec(f"redraw.studies.{study}") is None:
+    def find_module(self, study: str) -> str:
+        """The name of the study's experiment, `redraw.studies.<study>`. Raises NotebookError when it is missing."""
+        name = f"redraw.studies.{study}"
+        if importlib.util.find_spec(name) is None:
             raise NotebookError(f"lib/redraw/studies/{study}.py: is missing; `redraw new {study}` writes a skeleton")
-        return importlib.import_module(f"redraw.studies.{study}")
+        return name
+
+    def module(self, study: str) -> ModuleType:
+        """The study's experiment, with its `plan` and `measure`."""
+        return importlib.import_module(self.find_module(study))
 
 
 def find_project(start: Path | None = None) -> Project:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from . import _pages as pages
 from ._card import Card, Paper
 from ._claims import Claim
-from ._picture import draw
+from ._picture import draw, draw_parts
 from ._story import read_figures, tell
 
 LIMIT = 3_000_000
@@ -91,7 +91,7 @@ def write_report(folder: Path, card: Card) -> None:
         figures=figures,
         sentences=_sentences(results, run),
         facts=_facts(run),
-        command=command(results, card),
+        command=command(results, card, run.get("looks")),
         bibtex="\n\n".join(bibtex(paper) for paper in card.papers),
         version=str(results.get("version", folder.name)),
         started=pages.moment(results.get("started")),
@@ -226,10 +226,29 @@ def _p_value(p: Any) -> str:
 def _picture(plain: Mapping, claim: Claim | None, unit: str) -> Markup:
     measured, reference = plain.get("measured"), plain.get("reference")
     interval = (plain.get("strength") or {}).get("interval")
+    if parts := plain.get("parts"):
+        return draw_parts([_part(part) for part in parts], unit=unit)
     if not _is_number(measured) or claim is None:
         return Markup("")
     reference = reference if _is_number(reference) else None
     return draw(measured, interval, region(claim), reference, unit=unit, log=claim.kind == "ratio")
+
+
+def _part(plain: Mapping) -> dict[str, Any]:
+    """A part of a verdict with what is no number taken out, since results.json may have been written by anyone."""
+
+    def ends(pair: Any) -> list[float | None] | None:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            return None
+        return [end if _is_number(end) else None for end in pair]
+
+    measured = plain.get("measured")
+    return {
+        "name": str(plain.get("name", "")),
+        "measured": measured if _is_number(measured) else None,
+        "interval": ends(plain.get("interval")),
+        "region": ends(plain.get("region")),
+    }
 
 
 def _is_number(value: Any) -> bool:
@@ -322,9 +341,13 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def command(results: Mapping, card: Card) -> str:
-    """The command that runs this version again."""
+def command(results: Mapping, card: Card, looks: Mapping | None = None) -> str:
+    """The command that runs this version again; `looks` as in run.json, where seeds were added until it was decided."""
     words = ["redraw", "run", card.study, "--preset", str(results.get("preset"))]
+    if looks and looks.get("planned"):
+        first = results["parameters"] | {"seeds": looks["planned"][0]}
+        results = {**results, "parameters": first}
+        words += ["--until-decided", "--budget-minutes", str(looks.get("budget_minutes"))]
     for name, value in _overrides(results, card).items():
         words += ["-p", f"{name}={shown(value)}"]
     return shlex.join(words)
@@ -340,6 +363,7 @@ _LABELS = {
     "exit_reason": "Ended",
     "finished": "Finished",
     "hardware": "Hardware",
+    "level": "Confidence of each verdict",
     "seeds": "Seeds",
     "trial_seconds": "Computing time of the trials",
     "python": "Python",
@@ -350,6 +374,7 @@ _ELSEWHERE = {
     "changed",
     "claims",
     "command",
+    "looks",
     "parameters",
     "preset",
     "seconds",
@@ -368,7 +393,19 @@ def _sentences(results: Mapping, run: Mapping) -> list[str]:
             f"{_count(trials['total'], 'trial')}: {trials.get('computed', 0):,} computed in this run, "
             f"{trials.get('reused', 0):,} taken from the store because nothing that could change them had changed."
         )
-    return said
+    return said + _looks(run.get("looks"))
+
+
+def _looks(looks: Any) -> list[str]:
+    """How the number of seeds came about, where it was not fixed before."""
+    if not isinstance(looks, Mapping) or not looks.get("taken"):
+        return []
+    taken = [f"{look.get('seeds')} seeds at level {look.get('level'):.4g}" for look in looks["taken"]]
+    return [
+        f"Seeds were added until the main claims were decided, in {_count(len(taken), 'look')} of at most "
+        f"{len(looks.get('planned', taken))}: {', '.join(taken)}. The verdicts are those of the last look, at its "
+        f"level; the rule: {looks.get('rule', '')}. It stopped because {looks.get('stopped', '')}."
+    ]
 
 
 def _count(n: int, noun: str) -> str:

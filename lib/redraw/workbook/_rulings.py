@@ -1,5 +1,6 @@
 """From a study's trials to its verdicts: shared by the notebook, the runner and the check of committed reports."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -34,19 +35,25 @@ def rule(
     parameters: Mapping[str, Any],
     blocked: str = "",
     *,
-    level: float = 0.95,
+    level: float | None = None,
 ) -> list[Verdict]:
-    """The verdicts on a card's claims, in its order, Holm-corrected (`judge_all`) at the confidence `level`.
+    """The verdicts on a card's claims, in its order, Holm-corrected (`judge_all`).
 
+    level: their confidence; by default that of the run which executes this notebook (REDRAW_LEVEL), or 0.95.
     parameters: those of the run. One that is not a nuisance and differs from the preset's makes every claim that
       training decides a reduced one: another dataset or budget is not what the preset's scope speaks of.
     blocked: why data could not be reached; claims that could not be tested for it are blocked.
     """
     changed = changed_parameters(card, preset, parameters)
     claims = [_reduced(claim) if changed else claim for claim in card.claims]
-    verdicts = judge_all(claims, _blocked(samples, blocked), preset, level=level)
+    verdicts = judge_all(claims, _blocked(samples, blocked), preset, level=level or run_level())
     note = f"the preset's {', '.join(changed)} was changed for this run"
     return [replace(v, remarks=(*v.remarks, note)) if changed and v.scope == "reduced" else v for v in verdicts]
+
+
+def run_level() -> float:
+    """The confidence of the run that executes this notebook, else 0.95."""
+    return float(os.environ.get("REDRAW_LEVEL") or 0.95)
 
 
 def foresee(

@@ -9,7 +9,6 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +30,7 @@ from redraw.workbook._provenance import environment
 from redraw.workbook._report import write_report
 from redraw.workbook._rulings import changed_parameters, rule
 from redraw.workbook._store import Store, canonical, sha256_file
-from redraw.workbook._trials import Progress, Trial, TrialError, run_trials, trial_table
+from redraw.workbook._trials import Progress, Trial, run_trials, trial_table
 from redraw.workbook._versions import Version, versions
 
 
@@ -45,12 +44,10 @@ class Run:
     verdicts: list[dict]
 
 
-class RunStopped(RuntimeError):
-    """A run that something outside its code ended. `outcome` is killed or timed out."""
+class RunTimedOut(RuntimeError):
+    """A run that was not done by its deadline."""
 
-    def __init__(self, outcome: str, message: str):
-        super().__init__(f"{outcome}: {message}")
-        self.outcome = outcome
+    outcome = "timed out"
 
 
 class _DeadlinePassed(BaseException):
@@ -66,6 +63,8 @@ def run_study(
     jobs: int | None = None,
     store: Store | None = None,
     deadline: float | None = None,
+    level: float = 0.95,
+    looks: Mapping[str, Any] | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
@@ -76,8 +75,9 @@ def run_study(
     (exit_reason: failed, killed, timed out or interrupted, and a message of one line) and traceback.txt, if an error
     ended it. The next run with the same inputs goes on from the trials that were stored.
     deadline: minutes after which the run is ended, its processes killed; needs the main thread.
+    level: the confidence of the verdicts; looks: how often they were looked at before, for run.json.
     Raises ParameterError, CardError, NotebookError for a wrong request and DataCorrupt for a damaged file of data that
-    cannot be replaced, before anything is written; TrialError, NotebookFailed or RunStopped when the work failed.
+    cannot be replaced, before anything is written; TrialError, NotebookFailed or RunTimedOut when the work failed.
     """
     with _deadline(deadline) as disarm:
         card, notebook, module = project.card(study), project.notebook(study), project.module(study)
@@ -88,7 +88,7 @@ def run_study(
             raise ParameterError(f"parameter {error}") from None
         store = store or Store()
         blocked = _fetch(trials)
-        identity = _identity(card, notebook, module, preset, parameters, trials, blocked)
+        identity = _identity(card, notebook, module, preset, parameters, trials, blocked, level)
         folder = project.reports / study
         with _alone(folder, say):
             if done := _published(project, study, identity, say):
@@ -97,7 +97,7 @@ def run_study(
             partial = folder / f"{identity}.partial"
             begun = _begin(partial, trials, store, say)
             with _recorded(partial, card, preset, parameters, project.root):
-                results = [] if blocked else _results(trials, store, jobs, on_progress)
+                results = [] if blocked else run_trials(trials, store=store, jobs=jobs, on_progress=on_progress)
                 if store.damaged:
                     say(f"{len(store.damaged)} stored trials did not match their checksums and were computed again")
                 say("executing the notebook")
@@ -110,13 +110,17 @@ def run_study(
                         "REDRAW_STORE": str(store.root),
                         "REDRAW_JOBS": str(jobs or 1),
                         "REDRAW_HOME": str(project.root),
+                        "REDRAW_LEVEL": repr(level),
                     },
                 )
                 table = trial_table([] if blocked else trials, results)
-                verdicts = rule(card, module.measure(table, **parameters), preset, parameters, blocked)
+                samples = module.measure(table, **parameters)
+                verdicts = rule(card, samples, preset, parameters, blocked, level=level)
                 number = 1 + max((v.number for v in versions(project.reports, study)), default=0)
                 version = Version(study, number, preset, identity, folder / f"{number:04d}-{preset}-{identity}")
-                _write(partial, card, version, parameters, trials, table, verdicts, begun, blocked, project)
+                _write(
+                    partial, card, version, parameters, trials, table, verdicts, begun, blocked, project, level, looks
+                )
             disarm()
             partial.rename(version.path)
     _rewrite_board(project, say)
@@ -125,7 +129,7 @@ def run_study(
 
 @contextmanager
 def _deadline(minutes: float | None) -> Iterator[Callable[[], None]]:
-    """Raise in the block when `minutes` have passed, told as RunStopped; the block may disarm it."""
+    """Raise in the block when `minutes` have passed, told as RunTimedOut; the block may disarm it."""
     if minutes is None:
         yield lambda: None
         return
@@ -141,7 +145,7 @@ def _deadline(minutes: float | None) -> Iterator[Callable[[], None]]:
     try:
         yield disarm
     except _DeadlinePassed as error:
-        stopped = RunStopped("timed out", f"the run's deadline of {minutes:g} minutes has passed")
+        stopped = RunTimedOut(f"timed out: the run's deadline of {minutes:g} minutes has passed")
         for note in getattr(error, "__notes__", ()):
             stopped.add_note(note)
         raise stopped from None
@@ -189,20 +193,11 @@ def _how_it_ended(error: BaseException) -> tuple[str, str]:
     message = (str(error).strip() or type(error).__name__).splitlines()[0]
     if reason := getattr(error, "outcome", None):
         return reason, message.removeprefix(f"{reason}: ")
-    known = isinstance(error, TrialError)
-    return "failed", message if known else f"{type(error).__name__}: {message}"
+    return "failed", f"{type(error).__name__}: {message}"
 
 
 def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
-
-
-def _results(trials: list[Trial], store: Store, jobs: int | None, on_progress: Callable[[Progress], None]) -> list:
-    """The trials' results; RunStopped when a worker was killed."""
-    try:
-        return run_trials(trials, store=store, jobs=jobs, on_progress=on_progress)
-    except BrokenProcessPool:
-        raise RunStopped("killed", "a process that ran a trial died (out of memory?)") from None
 
 
 def _published(project: Project, study: str, identity: str, say: Callable[[str], None]) -> Version | None:

@@ -1,4 +1,4 @@
-"""Trials: importable functions of parameters and seed, run once each over any executor, kept under what they depend on."""
+"""Trials: importable functions of parameters and seed, run once each over any executor, kept under what decides."""
 
 import hashlib
 import importlib
@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +26,9 @@ from redraw.workbook._store import Result, Store, canonical
 
 
 class TrialError(RuntimeError):
-    """A trial raised. The message is one line; `details` holds the traceback from where it ran."""
+    """A trial raised, or its process was killed (`outcome`). One line; `details` holds the traceback, if any."""
+
+    outcome = "failed"
 
     def __init__(self, message: str, details: str):
         super().__init__(message, details)
@@ -152,7 +154,7 @@ def run_trials(
 
     jobs: local processes, one thread each (default: REDRAW_JOBS or the number of cores); 1 runs them here.
     executor: any `concurrent.futures.Executor` whose workers see the same store, instead of local processes.
-    Raises TrialError at the first failure; what has finished by then is kept.
+    Raises TrialError at the first failure, or DataUnavailable; what has finished by then is kept.
     """
     trials, store = list(trials), store or Store()
     missing = _missing(trials, store)
@@ -164,7 +166,7 @@ def run_trials(
     elif missing:
         jobs = min(jobs or default_jobs(), len(missing))
         with _local_executor(jobs) as local:
-            _run(missing, store, local, 2 * jobs, progress, on_progress)
+            _run(missing, store, local, 1 if jobs == 1 else 2 * jobs, progress, on_progress)
     return [store.get(trial.key) for trial in trials]
 
 
@@ -222,24 +224,46 @@ def _run(
         unfinished = waiting.keys() | {trial.key for trial in running.values()}
         ready = [t for t in waiting.values() if not any(need.key in unfinished for need in t.needs.values())]
         for trial in ready[: at_once - len(running)]:
-            running[executor.submit(_attempt, trial, store)] = waiting.pop(trial.key)
+            with _told_if_killed(trial):
+                running[executor.submit(_attempt, trial, store)] = waiting.pop(trial.key)
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            trial, details = running.pop(future), future.result()
-            if details:
-                raise TrialError(f"{trial.label}: {details.strip().splitlines()[-1]}", details)
+            trial = running.pop(future)
+            with _told_if_killed(trial):
+                ended = future.result()
+            if isinstance(ended, data.DataUnavailable):
+                raise ended
+            if ended:
+                raise TrialError(f"{trial.label}: {ended[0]}", ended[1])
             progress.computed += 1
             elapsed = time.perf_counter() - started
             progress.seconds = elapsed / progress.computed * (progress.total - progress.done)
             on_progress(progress)
 
 
-def _attempt(trial: Trial, store: Store) -> str:
-    """Run a trial in a worker; returns "" or the traceback, since not every exception survives pickling."""
+@contextmanager
+def _told_if_killed(trial: Trial):
+    """An executor breaks as a whole, so that the trial is one of those that were running."""
+    try:
+        yield
+    except BrokenExecutor:
+        error = TrialError(f"{trial.label}: a process that ran trials died (out of memory?)", "")
+        error.outcome = "killed"
+        raise error from None
+
+
+def _attempt(trial: Trial, store: Store) -> tuple[str, str] | data.DataUnavailable | None:
+    """Run a trial in a worker; returns nothing, data that are missing, or the error in a line and its traceback.
+
+    Not every exception survives pickling.
+    """
     try:
         execute(trial, store)
-    except Exception:
-        return traceback.format_exc()
-    return ""
+    except data.DataUnavailable as error:
+        return error
+    except Exception as error:
+        told = next(line for line in traceback.format_exception_only(error) if not line.startswith(" "))
+        return told.splitlines()[0], traceback.format_exc()
+    return None
 
 
 @contextmanager

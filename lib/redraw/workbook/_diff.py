@@ -1,0 +1,185 @@
+"""`redraw diff`: what changed between two versions of a study, and which verdicts moved. Reads committed files only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from ._card import ParameterError
+from ._claims import Claim
+from ._project import Project
+from ._versions import Version, versions
+
+_STACK = ("torch", "numpy")
+_SHOWN = ("outcome", "scope", "measured", "interval", "level", "seeds", "p_value", "criterion")
+
+
+def find_version(project: Project, study: str, name: str) -> Version:
+    """The version of a study by its number (`3`, `0003`), its name, the start of its name, or `newest`.
+
+    Raises ParameterError, one line that lists what there is, when no version or more than one is meant.
+    """
+    there = versions(project.reports, study)
+    if not there:
+        project.card(study)  # an unknown study is the likelier mistake
+        raise ParameterError(f"version {name!r}: {study} has no version yet")
+    if name == "newest":
+        return there[-1]
+    if name.isdecimal() and len(name) < 19:
+        found = [version for version in there if version.number == int(name)]
+    else:
+        found = [version for version in there if name and version.name.startswith(name)]
+        found = [version for version in found if version.name == name] or found
+    if len(found) != 1:
+        listed = ", ".join(version.name for version in there)
+        kind = "must be one of" if not found else "fits more than one of"
+        raise ParameterError(f"version {name!r}: {kind} {listed}, a number or newest")
+    return found[0]
+
+
+def diff(a: Version, b: Version) -> dict[str, Any]:
+    """What differs from version `a` to version `b`, as plain JSON data; every pair is [in a, in b].
+
+    parameters, data, libraries and setting (preset, level, Python, hardware, determinism): {name: pair}, only what
+      differs, null where absent. code: the pair of commits and of hashes of uncommitted changes, if they differ.
+    trials: {function: {a, b, same, why}}, where `same` counts the trials with equal keys and `why` says what a
+      changed key can be due to: a key covers code, parameters, data and numerical libraries, so code is what remains.
+    claims: {id: {field: pair}} for what decides a verdict (criterion, reference, scope ...), or {"present": pair}.
+    verdicts: per claim of either version, {id, moved, a, b} with outcome, scope, measured and interval of both;
+      `moved` where the outcome differs.
+    Raises ParameterError, one line, when a version's files cannot be read.
+    """
+    results, runs = ([_read(version, name) for version in (a, b)] for name in ("results.json", "run.json"))
+    settings = [_setting(version, run) for version, run in zip((a, b), runs, strict=True)]
+    return {
+        "study": a.study,
+        "versions": [a.name, b.name],
+        "setting": _pairs(*settings),
+        "parameters": _pairs(*(result["parameters"] for result in results)),
+        "code": _pairs(*(run.get("code") or {} for run in runs)),
+        "trials": _trials([_table(version) for version in (a, b)], results, runs),
+        "data": _pairs(*(_flat(run.get("data") or {}) for run in runs)),
+        "libraries": _pairs(*(run.get("libraries") or {} for run in runs)),
+        "claims": _claims(*runs),
+        "verdicts": _verdicts(*results),
+    }
+
+
+def changes(found: Mapping[str, Any], claim: str | None = None) -> list[str]:
+    """The differences that can move a verdict, in short words; those of one claim where it is named."""
+    words = [f"{name} {_said(x)} → {_said(y)}" for name, (x, y) in found["parameters"].items()]
+    words += [f"{name} {_said(x)} → {_said(y)}" for name, (x, y) in found["setting"].items() if name == "level"]
+    words += [f"trials of {name} differ: {trial['why']}" for name, trial in found["trials"].items() if trial["why"]]
+    words += ["the data changed"] if found["data"] else []
+    for id, fields in found["claims"].items():
+        if claim in (None, id):
+            words += [f"{id}'s {field} {_said(x)} → {_said(y)}" for field, (x, y) in fields.items()]
+    return words
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _read(version: Version, name: str) -> dict[str, Any]:
+    try:
+        return json.loads((version.path / name).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"{version.name}/{name}: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _table(version: Version) -> pd.DataFrame:
+    try:
+        return pd.read_csv(version.path / "trials.csv")
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"{version.name}/trials.csv: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _setting(version: Version, run: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {"preset": version.preset, "level": run.get("level", 0.95), "python": run.get("python")}
+    return plain | _flat({name: run.get(name) or {} for name in ("hardware", "determinism")})
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings by dotted name."""
+    leaves: dict[str, Any] = {}
+    for name, value in nested.items():
+        path = f"{prefix}{name}"
+        leaves |= _flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return leaves
+
+
+def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, list]:
+    """[in a, in b] of every name whose values differ."""
+    return {name: [a.get(name), b.get(name)] for name in {**a, **b} if a.get(name) != b.get(name)}
+
+
+def _trials(tables: Sequence[pd.DataFrame], results: Sequence[Mapping], runs: Sequence[Mapping]) -> dict[str, Any]:
+    by_function = [dict(list(table.groupby("function"))) if len(table) else {} for table in tables]
+    found = {}
+    for function in {**by_function[0], **by_function[1]}:
+        rows = [parts.get(function, pd.DataFrame({"seed": [], "key": []})) for parts in by_function]
+        keys = [set(part["key"]) for part in rows]
+        same = len(keys[0] & keys[1])
+        found[function] = {"a": len(keys[0]), "b": len(keys[1]), "same": same, "why": ""}
+        if not same and all(keys) and set(rows[0]["seed"]) & set(rows[1]["seed"]):
+            found[function]["why"] = _why(results, runs)
+    return found
+
+
+def _why(results: Sequence[Mapping], runs: Sequence[Mapping]) -> str:
+    """What the changed keys of like trials can be due to, by elimination."""
+    causes = []
+    parameters = _pairs(*(result["parameters"] for result in results))
+    if changed := sorted(set(parameters) - {"seeds"}):
+        causes.append(f"parameters ({', '.join(changed)})")
+    if _pairs(*(_flat(run.get("data") or {}) for run in runs)):
+        causes.append("data")
+    libraries = [run.get("libraries") or {} for run in runs]
+    if moved := [name for name in _STACK if libraries[0].get(name) != libraries[1].get(name)]:
+        causes.append(f"libraries ({', '.join(moved)})")
+    systems = [str((run.get("hardware") or {}).get("system", "")).split(" ")[-1] for run in runs]
+    if systems[0] != systems[1]:
+        causes.append("kind of processor")
+    return f"{', '.join(causes)}, and perhaps code" if causes else "code: parameters, data and libraries are the same"
+
+
+def _claims(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, dict[str, list]]:
+    meanings = [{plain["id"]: meaning(plain) for plain in run.get("claims", ())} for run in (a, b)]
+    drifted = {}
+    for id in {**meanings[0], **meanings[1]}:
+        both = [meaning.get(id) for meaning in meanings]
+        if None in both:
+            drifted[id] = {"present": [both[0] is not None, both[1] is not None]}
+        elif pairs := _pairs(*map(_flat, both)):
+            drifted[id] = pairs
+    return drifted
+
+
+def meaning(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the claim; all of it where an older or newer release's claims cannot be read."""
+    try:
+        return Claim.model_validate(plain).meaning()
+    except ValidationError:
+        return dict(plain)
+
+
+def _verdicts(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:
+    ruled = [{plain["id"]: ruling(plain) for plain in result["claims"]} for result in (a, b)]
+    rows = []
+    for id in {**ruled[0], **ruled[1]}:
+        before, after = (some.get(id) for some in ruled)
+        moved = (before or {}).get("outcome") != (after or {}).get("outcome")
+        rows.append({"id": id, "moved": moved, "a": before, "b": after})
+    return rows
+
+
+def ruling(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """A verdict of results.json with its strength beside the rest, without remarks and parts."""
+    return {name: ({**plain, **plain["strength"]}).get(name) for name in _SHOWN}
