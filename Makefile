@@ -7,12 +7,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install replicate test lab check bench lint
+.PHONY: help install replicate test test-long lab check bench lint
 
 help: ## this list
 	@echo "make replicate             every study at its laptop preset, into versioned reports"
 	@echo "make replicate STUDY=lottery_ticket PRESET=smoke"
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1|/' | column -t -s '|'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1|/' | column -t -s '|'
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Redraw needs Python 3.11 or newer: make PYTHON=python3.12")'
@@ -30,6 +30,9 @@ test: $(READY) ## unit tests, then nbval over the notebooks
 	@$(BIN)/pytest tests --ignore=tests/benchmarks
 	@$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 	@$(BIN)/redraw check
+
+test-long: $(READY) ## the tests that take minutes: calibration and kills, in full
+	@$(BIN)/pytest tests --ignore=tests/benchmarks -m long --timeout 3600
 
 lab: $(READY) ## JupyterLab on notebooks/, on localhost with its token
 	@$(BIN)/redraw lab

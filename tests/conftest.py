@@ -1,5 +1,6 @@
 """A checkout in a temporary folder with a small study of its own, and the `redraw` command run inside it."""
 
+import importlib
 import json
 import os
 import shutil
@@ -211,6 +212,29 @@ def make_checkout(base: Path) -> Checkout:
 def _make_checkout():
     """`make_checkout(folder)` for tests that share one."""
     return make_checkout
+
+
+@pytest.fixture
+def enter(monkeypatch):
+    """`enter(checkout)` lets this process see the checkout's study and use its folders."""
+    import redraw.studies
+    from redraw.workbook import _meaning
+
+    def forget():
+        sys.modules.pop("redraw.studies.tiny", None)
+        importlib.invalidate_caches()
+        _meaning._hash.cache_clear()
+        _meaning._definitions.cache_clear()
+
+    def _enter(checkout):
+        studies = str(checkout.root / "lib" / "redraw" / "studies")
+        monkeypatch.setattr(redraw.studies, "__path__", [*redraw.studies.__path__, studies])
+        for name, value in checkout.env.items():
+            monkeypatch.setenv(name, value)
+        forget()
+
+    yield _enter
+    forget()
 
 
 @pytest.fixture

@@ -269,10 +269,11 @@ def test_no_card_gives_a_traceback_or_another_exit_code(inside, monkeypatch, cap
 
 
 def test_ctrl_c_before_the_work_begins_is_130(monkeypatch, capsys):
-    def interrupted(**_):
+    def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr(cli, "find_project", interrupted)
+    monkeypatch.setattr(sys, "argv", ["redraw", "list"])
     assert cli._exit_code() == 130
     assert capsys.readouterr().err.startswith("redraw: interrupted; ")
 

@@ -60,7 +60,9 @@ def _interrupt(*_):
 
 def _exit_code() -> int:
     try:
-        code = app(standalone_mode=False)
+        command = typer.main.get_command(app)  # called by hand, since app() would swallow Ctrl-C
+        with command.make_context("redraw", sys.argv[1:]) as context:
+            code = command.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except typer.Exit as leaving:
@@ -152,7 +154,7 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Local processes (default: one a core).")] = None,
     deadline: Annotated[float, typer.Option(metavar="MINUTES", help="End the run after so long.")] = None,
     until: Annotated[bool, typer.Option("--until-decided", help="Add seeds until main claims are decided.")] = False,
-    budget: Annotated[float, typer.Option("--budget-minutes", metavar="MINUTES", help="... or so long.")] = None,
+    budget: Annotated[float, typer.Option("--budget-minutes", metavar="MINUTES", help="Add none beyond these.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
     as_json: Json = False,
 ) -> int:

@@ -145,7 +145,7 @@ def test_a_decided_claim_says_with_how_few_it_would_have_been(project, publish, 
     publish(5 + VALUES, card=alone())
     found = power_of(project, "lottery_ticket", "L2a")
     assert (found.status, found.outcome, found.more) == ("decided", "reproduced", 0)
-    assert found.seeds_needed == 2 or found.seeds_needed < 5
+    assert 2 <= found.seeds_needed < 5
     assert found.words[0] == "The claim is decided: reproduced with 5 seeds." and found.power > 0.99
     publish(VALUES - 5, name="0002-laptop-ab12cd34ef")
     found = power_of(project, "lottery_ticket", "L2a")

@@ -1,6 +1,17 @@
 """One style, one function per kind of figure."""
 
 from redraw.plotting._intervals import curves, paper_points, remaining_axis, t_interval
+from redraw.plotting._laws import bands, forest, profiles
 from redraw.plotting._style import figure, show
 
-__all__ = ["curves", "figure", "paper_points", "remaining_axis", "show", "t_interval"]
+__all__ = [
+    "bands",
+    "curves",
+    "figure",
+    "forest",
+    "paper_points",
+    "profiles",
+    "remaining_axis",
+    "show",
+    "t_interval",
+]

@@ -283,8 +283,7 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
     dense = arm("ticket", remaining=100)
     at = {level: arm("ticket", remaining=level) for level in ROUND_AT}
     fresh = {level: arm("reinitialized", remaining=level) for level in ROUND_AT}
-    shots = {level: arm("one_shot", remaining=level) for level in (95, 67.5, 35, 17.6, 8.7, 5.17)}
-    some_shots = {level: shots[level] for level in (67.5, 35, 17.6)}
+    shots = {level: arm("one_shot", remaining=level) for level in (95, 67.5, 17.6, 5.17)}
     counted = levels(max(ROUND_AT.values()))
     return {
         "L0": Samples.exact([counted[k] for k in ROUND_AT.values()]),
@@ -297,8 +296,8 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
         "L3c": _many(accuracy, dense=dense, **{f"ticket_at_{p}": at[p] for p in (2.9, 3.6)}),
         "L3d": _pair(stop, fresh[21.1], at[21.1]),
         "L3e": _pair(accuracy, at[21.1], fresh[21.1]),
-        "L4a": _many(stop, dense=dense, **{f"one_shot_{p}": arm for p, arm in some_shots.items()}),
-        "L4b": _many(accuracy, dense=dense, **{f"one_shot_{p}": arm for p, arm in shots.items()}),
+        "L4a": _many(stop, dense=dense, **{f"one_shot_{p}": shots[p] for p in (67.5, 17.6)}),
+        "L4b": _many(accuracy, dense=dense, **{f"one_shot_{p}": shots[p] for p in shots}),
         "L5a": Samples.exact([weights_of("conv_2"), weights_of("conv_4")]),
         "L5b": Samples.exact(weights_of("conv_6")),
     }

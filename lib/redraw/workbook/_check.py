@@ -181,7 +181,7 @@ def _verdict_problems(version: Version, card: Card, module) -> Iterator[str]:
 
 def _rule_again(version: Version, card: Card, module, parameters: dict, run: dict) -> dict[str, dict]:
     try:
-        table = pd.read_csv(version.path / "trials.csv", float_precision="round_trip")
+        table = pd.read_csv(version.path / "trials.csv")
     except pd.errors.EmptyDataError:
         table = pd.DataFrame()
     samples = module.measure(table, **parameters)

@@ -206,13 +206,13 @@ def _execute(request: dict) -> tuple[str, str, str]:
             message = f"cell {error.exec_count} raised {error.ename}: {error.evalue}".splitlines()[0][:300]
             return "failed", message, strip_ansi("\n".join(error.traceback))
         except DeadKernelError:
-            return "killed", f"the kernel died in cell {_last_count(target)} (out of memory?)", ""
+            return "killed", f"the kernel died in cell {_last_begun(target)} (out of memory?)", ""
         except CellTimeoutError:
             seconds = f"{request['cell_timeout']:g} s"
-            return "timed out", f"cell {_last_count(target)} ran for more than {seconds}", ""
+            return "timed out", f"cell {_last_begun(target)} ran for more than {seconds}", ""
         except (RuntimeError, OSError, ZMQError) as error:
             message = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-            if _last_count(target):
+            if _last_begun(target):
                 return "failed", message, ""
     return "failed", f"the kernel did not start ({message})", ""
 
@@ -231,13 +231,18 @@ def _no_fields(path: str) -> str:
     return path.replace("{", "{{").replace("}", "}}")
 
 
-def _last_count(notebook: Path) -> int:
-    """The number of the last cell that began, 0 if none did."""
+def _last_begun(notebook: Path) -> int:
+    """The number of the last code cell that papermill began, 0 if none.
+
+    The kernel's own count is no guide: one that dies at once has not told it yet.
+    """
     try:
         cells = nbformat.read(notebook, as_version=4).cells
     except (OSError, ValueError):
         return 0
-    return max((cell.get("execution_count") or 0 for cell in cells), default=0)
+    code = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+    begun = [n for n, cell in enumerate(code, 1) if cell.metadata.get("papermill", {}).get("start_time")]
+    return begun[-1] if begun else 0
 
 
 if __name__ == "__main__":

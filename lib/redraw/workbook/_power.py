@@ -126,7 +126,7 @@ def _never(card: Card, claim: Claim, preset: str | None, reason: str = "") -> Po
 
 def _trials(version: Version) -> pd.DataFrame:
     try:
-        return pd.read_csv(version.path / "trials.csv", float_precision="round_trip")
+        return pd.read_csv(version.path / "trials.csv")
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
 

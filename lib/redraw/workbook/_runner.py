@@ -331,7 +331,7 @@ def _write(
     run = {
         "study": card.study,
         "version": version.name,
-        "command": _command(card, version.preset, parameters),
+        "command": _command(card, version.preset, parameters, looks),
         "preset": version.preset,
         "parameters": parameters,
         "changed": changed_parameters(card, version.preset, parameters),
@@ -360,11 +360,14 @@ def _write(
     _atomic(partial / "MANIFEST.sha256", "".join(lines))
 
 
-def _command(card: Card, preset: str, parameters: dict) -> str:
-    """The command that asks for this run again."""
-    values = card.resolve(preset)
+def _command(card: Card, preset: str, parameters: dict, looks: Mapping[str, Any] | None = None) -> str:
+    """The command that asks for this run again; where seeds were added by looks, from the number it began with."""
+    values, until = card.resolve(preset), []
+    if looks:
+        parameters = parameters | {"seeds": looks["planned"][0]}
+        until = ["--until-decided", f"--budget-minutes {looks['budget_minutes']:g}"]
     changed = [f"-p {name}={_plain(value)}" for name, value in parameters.items() if value != values[name]]
-    return " ".join(["redraw run", card.study, f"--preset {preset}", *changed])
+    return " ".join(["redraw run", card.study, f"--preset {preset}", *changed, *until])
 
 
 def _plain(value: Any) -> str:

@@ -1,0 +1,55 @@
+"""Figures of fitted laws: bands, profile likelihoods, intervals side by side."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from redraw.plotting._intervals import MARKERS
+
+
+def bands(ax: Axes, frame: pd.DataFrame, x: str, by: str) -> None:
+    """Draw `middle` against `x` per group `by`, between `low` and `high` where these differ from it.
+
+    frame: tidy, a row per group and x, with columns low, middle and high. Groups keep colour and marker by appearance.
+    """
+    colours = sns.color_palette()
+    for i, (group, rows) in enumerate(frame.groupby(by, sort=False)):
+        ax.plot(rows[x], rows["middle"], color=colours[i], marker=MARKERS[i], label=group)
+        ax.fill_between(rows[x], rows["low"], rows["high"], color=colours[i], alpha=0.18, lw=0)
+    ax.legend(title=None)
+
+
+def profiles(axes: Sequence[Axes], frame: pd.DataFrame) -> None:
+    """Draw profile likelihoods, a panel per parameter, with the limit, the interval it cuts out and the estimate.
+
+    frame: columns parameter, value, ratio, and per parameter the same estimate, low, high and limit in every row.
+    """
+    colour = sns.color_palette()[0]
+    for ax, (name, rows) in zip(axes, frame.groupby("parameter", sort=False), strict=True):
+        first = rows.iloc[0]
+        ax.plot(rows["value"], rows["ratio"], color=colour)
+        ax.axhline(first["limit"], color="0.4", ls=":")
+        ax.axvspan(first["low"], first["high"], color=colour, alpha=0.12, lw=0)
+        ax.axvline(first["estimate"], color=colour, lw=1, ls="--")
+        ax.set(title=name, xlabel=name, ylim=(0, 3 * first["limit"]))
+    axes[0].set_ylabel("likelihood ratio")
+
+
+def forest(ax: Axes, frame: pd.DataFrame, by: str) -> None:
+    """Draw estimates with their intervals under one another; colour and marker say who by (`by`).
+
+    frame: a row each, in order from the top: label, estimate, low and high (NaN where there is no interval).
+    """
+    groups = list(dict.fromkeys(frame[by]))
+    for i, group in enumerate(groups):
+        rows = frame[frame[by] == group]
+        places = -np.flatnonzero(frame[by] == group)
+        colour = sns.color_palette()[i]
+        ax.hlines(places, rows["low"], rows["high"], color=colour, lw=2.5)
+        ax.plot(rows["estimate"], places, MARKERS[i], color=colour, ms=8, label=group)
+    ax.set_yticks(-np.arange(len(frame)), frame["label"])
+    ax.set_ylim(-len(frame) + 0.4, 0.6)
+    ax.legend(title=None)

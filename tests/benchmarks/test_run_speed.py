@@ -1,0 +1,39 @@
+"""A run whose trials are all stored: the issue is how soon its version is there, papermill included.
+
+Run with `pytest tests/benchmarks -s` on a machine that does nothing else.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_stored_run_is_published_within_ten_seconds(tmp_path):
+    for name in ("lib", "params", "notebooks"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path / "lib"),
+        "REDRAW_HOME": str(tmp_path),
+        "REDRAW_STORE": str(tmp_path / "store"),
+    }
+
+    def seconds():
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "redraw.cli", "run", "lottery_ticket", "--preset", "smoke"]
+        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+        return time.perf_counter() - started
+
+    first = seconds()
+    published = list((tmp_path / "reports" / "lottery_ticket").glob("0001-smoke-*"))
+    assert len(published) == 1
+    shutil.rmtree(published[0])
+    stored = seconds()
+    unchanged = seconds()
+    print(f"\nsmoke: computed {first:.1f} s; all trials stored {stored:.1f} s; nothing to do {unchanged:.1f} s")
+    assert stored <= 10
