@@ -176,7 +176,7 @@ def committed():
 
 
 def test_no_committed_file_names_a_machines_folders():
-    private = re.compile(r"(?<![\w.~/-])/(?:%s)/\w" % "|".join(("root", "work", "home", "Users")))
+    private = re.compile(rf"(?<![\w.~/-])/(?:{'|'.join(('root', 'work', 'home', 'Users'))})/\w")
     found = []
     for path in committed():
         for number, line in enumerate(path.read_bytes().decode("utf-8", "replace").splitlines(), 1):

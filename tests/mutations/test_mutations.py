@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from redraw import data, models, pruning, training
-from redraw.pruning import _magnitude
+from redraw.pruning import _iterative, _magnitude
 from redraw.studies import lottery_ticket
 from redraw.workbook import Store, Trial
 from redraw.workbook import _trials as trials
@@ -45,7 +46,7 @@ MUTATIONS = [
     Mutation(
         "masks are not applied again after a step",
         pruning.Masks.hold,
-        {"torch._foreach_mul_(values, masks)": "pass"},
+        {"value.view(kept.dtype).bitwise_and_(kept)": "pass"},
         HOLD,
         {"name": "sgd_plain", "after": 5},
     ),
@@ -53,9 +54,7 @@ MUTATIONS = [
         "only gradients are masked, while momentum is carried on",
         pruning.Masks.hold,
         {
-            "state = [s for": "state = [weight.grad] if weight.grad is not None else []; _ = [s for",
-            "values += [weight, *state]": "values += state",
-            "masks += [mask] * (1 + len(state))": "masks += [mask] * len(state)",
+            "in (weight, *values):": "in [] if weight.grad is None else [weight.grad]:",
             "register_step_post_hook": "register_step_pre_hook",
         },
         HOLD,
@@ -65,8 +64,7 @@ MUTATIONS = [
         "weights are masked, their momentum is not",
         pruning.Masks.hold,
         {
-            "values += [weight, *state]": "values += [weight]",
-            "masks += [mask] * (1 + len(state))": "masks += [mask]",
+            "in (weight, *values):": "in (weight,):",
         },
         HOLD,
         {"name": "adam", "after": 5},
@@ -74,7 +72,7 @@ MUTATIONS = [
     Mutation(
         "the mask is inverted",
         pruning.Masks.apply,
-        {"masked_fill_(~mask, 0.0)": "masked_fill_(mask, 0.0)"},
+        {"masked_fill_(~mask.to(": "masked_fill_(mask.to("},
         "pruning/test_masks.py::test_apply_zeroes_the_pruned_weights_and_touches_nothing_else",
     ),
     # What is pruned ---------------------------------------------------------------------------------------------
@@ -124,19 +122,19 @@ MUTATIONS = [
     # Rewinding and reinitializing -------------------------------------------------------------------------------
     Mutation(
         "rewinding forgets, and trained weights go on",
-        pruning.iterative_magnitude_pruning,
+        _iterative._rounds,
         {"model.load_state_dict(start)": "pass"},
         ROUNDS,
     ),
     Mutation(
         "the start is a view of the weights that train",
-        pruning.iterative_magnitude_pruning,
+        _iterative._rounds,
         {"value.clone()": "value"},
         ROUNDS,
     ),
     Mutation(
         "rewinding forgets the running statistics",
-        pruning.iterative_magnitude_pruning,
+        _iterative._rounds,
         {
             "model.state_dict().items()}": "model.named_parameters()}",
             "load_state_dict(start)": "load_state_dict(start, strict=False)",
@@ -145,8 +143,8 @@ MUTATIONS = [
     ),
     Mutation(
         "masks are made from the initial weights",
-        pruning.iterative_magnitude_pruning,
-        {"magnitude(model.state_dict(),": "magnitude(start,"},
+        _iterative._rounds,
+        {"masks = prune(masks)": "model.load_state_dict(start); masks = prune(masks)"},
         ROUNDS,
     ),
     Mutation(
@@ -254,11 +252,23 @@ MUTATIONS = [
         "the best weights lack the running statistics",
         training.fit,
         {
-            "model.state_dict().items()}\n    history.censored": "model.named_parameters()}\n    history.censored",
+            "model.state_dict().items()}\n    history.final": "model.named_parameters()}\n    history.final",
             "load_state_dict(best)": "load_state_dict(best, strict=False)",
         },
         STOP,
         {"seed": 5, "normed": True},
+    ),
+    Mutation(
+        "a run that diverged counts as stopped before it began",
+        training.fit,
+        {"history.stop_iteration = history.iterations[-1]\n": "pass\n"},
+        "training/test_early_stopping.py::test_a_run_that_really_diverges_ends_with_its_own_weights",
+    ),
+    Mutation(
+        "evaluation thaws what is frozen",
+        training.evaluate.__wrapped__,
+        {"module.training = mode": "pass"},
+        "training/test_loop.py::test_evaluate_leaves_a_frozen_batch_norm_frozen",
     ),
     Mutation(
         "a stop at the budget counts as observed",
@@ -319,6 +329,12 @@ MUTATIONS = [
         "mutations/test_mutations.py::check_keys",
     ),
     Mutation(
+        "what code ran is not compared with the key",
+        trials._check_code,
+        {"if not same:": "if False:"},
+        "mutations/test_mutations.py::check_edited_code",
+    ),
+    Mutation(
         "what is read is not compared with its sum",
         Store.get,
         {'hashlib.sha256(canonical(body).encode()).hexdigest() == record["sha256"]': "True"},
@@ -377,6 +393,19 @@ def check_keys(monkeypatch):
         keys.add(trial().key)
     assert len(keys) == 7
     assert trial().key == one.key
+
+
+def check_edited_code(tmp_path, monkeypatch):
+    tmp_path.mkdir()
+    path = tmp_path / f"redraw_mutated_{tmp_path.name}.py"
+    path.write_text("def f(*, seed):\n    return {'value': 1}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    trial, store = Trial(f"{path.stem}:f", {}, 0), Store(tmp_path / "trials")
+    assert trial.key
+    path.write_text("def f(*, seed):\n    return {'value': 2}\n")
+    with suppress(trials.TrialError):
+        trials.execute(trial, store)
+    assert store.get(trial.key) is None
 
 
 def check_damage(tmp_path, name):

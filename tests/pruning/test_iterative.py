@@ -157,7 +157,21 @@ def test_a_train_that_does_not_hold_is_caught():
         next(rounds)
 
 
-def test_fewer_than_no_rounds_are_refused():
-    with pytest.raises(ValueError, match="^rounds: must be at least 0, got -1$"):
-        list(iterative_magnitude_pruning(network(), trainer(), rounds=-1))
-    assert len(list(iterative_magnitude_pruning(network(), trainer(), rounds=0))) == 1
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rounds": -1}, "rounds: must be a whole number of at least 0, got -1"),
+        ({"rounds": 2.5}, "rounds: must be a whole number of at least 0, got 2.5"),
+        ({"rounds": 1, "rate": 1.0}, "rate: must be at least 0 and below 1, got 1.0"),
+        ({"rounds": 1, "rate": {"stem.weight": 0.1}}, "rate: must name every layer, lacks 'mix.0.weight'"),
+        ({"rounds": 1, "scope": "row"}, "scope: must be layer or global, got 'row'"),
+        ({"rounds": 1, "exclude": ("norm.weight",)}, "layer 'norm.weight': must be one of stem.weight, .*"),
+    ],
+)
+def test_bad_input_is_refused_at_the_call_before_anything_is_trained(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        iterative_magnitude_pruning(network(), lambda *_: pytest.fail("trained"), **arguments)
+
+
+def test_no_rounds_are_the_dense_network():
+    assert [one.index for one in iterative_magnitude_pruning(network(), trainer(), rounds=0)] == [0]

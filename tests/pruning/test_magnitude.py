@@ -249,7 +249,14 @@ def test_more_to_remove_than_may_go_is_refused():
         magnitude(weights, masks, 0.9, scope="global", exclude=("a",))
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="a rate mapping that lacks a layer gives a bare KeyError")
 def test_a_layer_without_a_rate_is_named():
-    with pytest.raises(ValueError, match="b"):
+    with pytest.raises(ValueError, match="^rate: must name every layer, lacks 'b'$"):
         magnitude(*tensors(), {"a": 0.1, "c": 0.1})
+    weights, masks = tensors()
+    kept = magnitude(weights, masks, {"a": 0.1, "c": 0.1}, exclude=("b",))
+    assert torch.equal(kept["b"], masks["b"]) and kept["a"].sum() < masks["a"].sum()
+
+
+def test_nothing_left_to_prune_is_refused():
+    with pytest.raises(ValueError, match="^exclude: must leave a layer to prune when scope is global$"):
+        magnitude(*tensors(), 0.1, scope="global", exclude=("a", "b", "c"))

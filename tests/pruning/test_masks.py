@@ -246,39 +246,108 @@ def test_masks_hold_on_conv_nets():
     assert_pruned_are_zero(model, optimizer, masks, 2)
 
 
-# Known faults ---------------------------------------------------------------------------------------------------
+# A reader's own model -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="hold adds empty state for weights the optimizer does not have")
 def test_an_optimizer_of_some_layers_can_still_be_saved():
     model = network()
-    optimizer = torch.optim.SGD(model[5].parameters(), lr=0.1, momentum=0.9)
-    Masks.dense(model).hold(model, optimizer)
-    list(train(model, optimizer, 1))
-    optimizer.state_dict()
-
-
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="dense names a shared weight twice, the model knows it once")
-def test_layers_that_share_a_weight():
-    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    model[1].weight = model[0].weight
-    masks = Masks.dense(model)
-    masks.apply(model)
-    assert masks.total == 9
-
-
-@pytest.mark.xfail(strict=True, reason="the hook multiplies by zero, and 0 * inf is nan")
-def test_a_pruned_weight_stays_zero_when_its_gradient_overflows():
-    model = nn.Linear(2, 1, bias=False)
-    masks = Masks({"weight": torch.tensor([[True, False]])})
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    optimizer, masks = torch.optim.SGD(model[5].parameters(), lr=0.1, momentum=0.9), random_masks(model)
     masks.hold(model, optimizer)
-    model.weight.grad = torch.tensor([[1.0, float("inf")]])
+    for _ in train(model, optimizer, 3):
+        assert not any(model.get_parameter(name)[~mask].any() for name, mask in masks.items())
+    other = torch.optim.SGD(model[5].parameters(), lr=0.1, momentum=0.9)
+    other.load_state_dict(optimizer.state_dict())
+    assert len(optimizer.state) == 2
+
+
+def test_layers_that_share_a_weight_have_one_mask():
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 5))
+    model[2].weight = model[1].weight
+    model[3].weight = model[0].weight
+    masks = Masks.dense(model)
+    assert masks.survivors() == {"0.weight": 15, "1.weight": 9}
+    masks = magnitude(model.state_dict(), masks, 0.5)
+    masks.apply(model)
+    assert torch.equal(model[2].weight != 0, masks["1.weight"]) and torch.equal(model[3].weight != 0, masks["0.weight"])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    masks.hold(model, optimizer)
+    for _ in range(3):
+        model(torch.arange(5)).square().sum().backward()
+        optimizer.step()
+        assert not model[2].weight[~masks["1.weight"]].any() and not model[3].weight[~masks["0.weight"]].any()
+
+
+@pytest.mark.parametrize("special", [float("inf"), -float("inf"), float("nan")])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_pruned_weight_stays_zero_when_its_gradient_overflows(optimizer, special):
+    model = nn.Linear(3, 2)
+    masks = Masks({"weight": torch.tensor([[True, False, True], [False, True, True]])})
+    optimizer = OPTIMIZERS[optimizer](model.parameters())
+    masks.hold(model, optimizer)
+    for gradient in (special, 1.0, special):
+        model.weight.grad = torch.where(masks["weight"], 1.0, gradient)
+        model.bias.grad = torch.ones(2)
+        optimizer.step()
+        assert (model.weight[~masks["weight"]] == 0).all() and model.weight.isfinite().all()
+        assert all((state[~masks["weight"]] == 0).all() for state in weight_state(optimizer, model.weight).values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_holding_keeps_what_is_kept_to_the_last_bit(dtype):
+    """Also the smallest and the special numbers, and states of another precision than the weight."""
+    values = [1.5, -0.0, 1e-7, -3e4, float("inf"), float("nan"), -1.0, 2.0]
+    model, keep = nn.Linear(8, 1, bias=False).to(dtype), torch.tensor([[True] * 6 + [False] * 2])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    Masks({"weight": keep}).hold(model, optimizer)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([values]))
+    before = model.weight.detach().clone()
+    state = torch.tensor([values], dtype=torch.double)
+    optimizer.state[model.weight] = {"double": state, "same": before.clone(), "step": torch.tensor(3.0)}
     optimizer.step()
-    assert model.weight[0, 1] == 0
+    for name, after in (("same", model.weight.detach()), *optimizer.state[model.weight].items()):
+        if name != "step":
+            expected = torch.tensor([values], dtype=torch.double) if name == "double" else before
+            assert torch.equal(after[keep].view(torch.uint8), expected[keep].view(torch.uint8))
+            assert (after[~keep] == 0).all()
+    assert optimizer.state[model.weight]["step"] == 3
 
 
-@pytest.mark.xfail(strict=True, raises=ZeroDivisionError, reason="no clear error for a network without prunable layers")
-def test_a_network_without_prunable_layers():
-    with pytest.raises(ValueError):
-        Masks.dense(nn.ReLU()).remaining  # noqa: B018
+def test_a_network_without_prunable_layers_is_refused():
+    with pytest.raises(ValueError, match="^model: must have a linear or convolutional layer, ReLU has none$"):
+        Masks.dense(nn.ReLU())
+    with pytest.raises(ValueError, match="^masks: must be at least one$"):
+        Masks({})
+
+
+def test_a_layer_whose_weight_is_computed_is_refused():
+    model = nn.Sequential(nn.Linear(2, 2), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))
+    with pytest.raises(ValueError, match="^layer '1': its weight must be a parameter, and is computed from others$"):
+        Masks.dense(model)
+
+
+def test_masks_are_equal_when_they_keep_the_same():
+    model = network()
+    masks = random_masks(model)
+    assert masks == Masks({name: mask.clone() for name, mask in reversed([*masks.items()])})
+    assert masks != random_masks(model, seed=1) and masks != Masks.dense(model)
+    assert masks != Masks({"0.weight": masks["0.weight"]}) and masks != dict(masks) and masks != 1
+    assert Masks({"w": torch.ones(2, 3, dtype=torch.bool)}) != Masks({"w": torch.ones(3, 2, dtype=torch.bool)})
+    with pytest.raises(TypeError):
+        hash(masks)
+
+
+def test_masks_go_where_the_weights_are():
+    """The meta device stands for another one: it computes nothing, and mixing it with this one fails."""
+    here = random_masks(network())
+    model = network().to("meta")
+    assert all(mask.device.type == "meta" for mask in Masks.dense(model).values())
+    here.apply(model)
+    optimizer = torch.optim.AdamW(model.parameters(), foreach=False)
+    here.hold(model, optimizer)
+    for parameter in model.parameters():
+        parameter.grad = torch.empty_like(parameter)
+    optimizer.step()
+    away = Masks.unpack(here.pack(), model.state_dict())
+    assert all(mask.device.type == "meta" for mask in away.values())
+    assert all(bits.device.type == "meta" for bits in away.pack().values())

@@ -38,7 +38,9 @@ def made_up(seeds=5):
         for k in range(1, 19):
             gain = 0.005 if k < 12 else 0.002 if k < 15 else 0.0 if k < 16 else -0.01
             rows.append(row("ticket", seed, levels[k] / 100, 6200 + 62 * seed, 0.98 + gain - jitter))
-            rows.append(row("reinitialized", seed, levels[k] / 100, 15562 + 150 * seed, 0.98 - 0.002 * (k > 3) + jitter))
+            rows.append(
+                row("reinitialized", seed, levels[k] / 100, 15562 + 150 * seed, 0.98 - 0.002 * (k > 3) + jitter)
+            )
         for level in (0.95, 0.675, 0.35, 0.176, 0.087, 0.0517):
             rows.append(row("one_shot", seed, level, 7000 + 50 * seed, 0.984 + jitter))
     return pd.DataFrame(rows)
@@ -95,7 +97,10 @@ def test_a_world_where_the_paper_is_right_is_reproduced():
         (lambda t: t.assign(stop_test_accuracy=np.where(t.remaining < 1, 0.99, t.stop_test_accuracy)), "L3b"),
         (lambda t: t.assign(stop_iteration=6200 + t.seed), "L3d"),
         (lambda t: t.assign(stop_test_accuracy=0.98), "L3e"),
-        (lambda t: t.assign(stop_iteration=np.where(t.function == "one_shot", 20000 + t.seed, t.stop_iteration)), "L4a"),
+        (
+            lambda t: t.assign(stop_iteration=np.where(t.function == "one_shot", 20000 + t.seed, t.stop_iteration)),
+            "L4a",
+        ),
         (lambda t: t.assign(stop_test_accuracy=np.where(t.function == "one_shot", 0.97, t.stop_test_accuracy)), "L4b"),
     ],
 )
@@ -120,7 +125,9 @@ def test_a_claim_about_networks_that_were_not_trained_is_not_tested():
 
 
 def test_an_arm_is_the_level_nearest_within_five_per_cent_and_draws_are_averaged():
-    table = pd.DataFrame([row("reinitialized", 0, 0.2107, 100), row("reinitialized", 0, 0.2107, 300), row("ticket", 0, 0.26)])
+    table = pd.DataFrame(
+        [row("reinitialized", 0, 0.2107, 100), row("reinitialized", 0, 0.2107, 300), row("ticket", 0, 0.26)]
+    )
     arm = study.find_arm(table, "reinitialized", remaining=21.1)
     assert arm["stop_iteration"].tolist() == [200] and study.find_arm(table, "ticket", remaining=21.1).empty
 
@@ -130,7 +137,9 @@ def test_the_figures_tables():
     assert set(frame["arm"]) == {"ticket", "reinitialized", "one-shot"}
     assert frame.groupby("arm")["remaining"].max().eq(100).all()  # the dense network opens every curve
     stops = study.paper_values(frame, "early stop").set_index("arm")["early stop"]
-    assert stops["ticket"] == pytest.approx(0.62 * 10200) and stops["reinitialized"] == pytest.approx(0.62 * 2.51 * 10200)
+    assert stops["ticket"] == pytest.approx(0.62 * 10200) and stops["reinitialized"] == pytest.approx(
+        0.62 * 2.51 * 10200
+    )
     assert "ticket from" in study.in_words(frame, "accuracy", "%")
     history = pd.DataFrame([row("ticket", 0, 1.0, round=0, iterations=[100, 200], validation_accuracy=[0.5, 0.75])])
     assert study.training_curves(history, [0, 3])["accuracy"].tolist() == [50, 75]

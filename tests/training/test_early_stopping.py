@@ -104,21 +104,24 @@ def test_the_first_minimum_wins_and_one_at_the_end_is_censored(monkeypatch, loss
     assert (history.final_test_accuracy, history.stop_test_accuracy) == (0.1, 0.2)
 
 
-def test_a_loss_that_was_never_finite_has_no_stop(monkeypatch):
-    history = scripted(monkeypatch, [math.nan, math.inf, math.nan])
-    assert history.stop_iteration == 0 and history.stop_validation_loss == math.inf
-    assert history.stop_test_accuracy == 0.0 and history.final_test_accuracy == 0.1
+@pytest.mark.parametrize("losses", [[math.nan, math.inf, math.nan], [math.inf], [math.nan, math.nan]])
+def test_a_loss_that_was_never_finite_is_no_observed_stop(monkeypatch, losses):
+    history = scripted(monkeypatch, losses)
+    assert history.diverged and history.censored
+    assert history.stop_iteration == 2 * len(losses) and history.stop_validation_loss == math.inf
+    assert history.stop_test_accuracy == history.final_test_accuracy == 0.1
 
 
-@pytest.mark.xfail(strict=True, reason="a diverged run is recorded as an observed stop at iteration 0")
-def test_a_loss_that_was_never_finite_is_not_an_observed_stop(monkeypatch):
-    assert scripted(monkeypatch, [math.nan, math.nan]).censored
+@pytest.mark.parametrize("losses", [[math.nan, 2.0], [2.0, math.nan], [1.0]])
+def test_a_loss_that_was_finite_once_has_not_diverged(monkeypatch, losses):
+    assert not scripted(monkeypatch, losses).diverged
 
 
 def test_a_run_that_really_diverges_ends_with_its_own_weights():
     model = network()
     history = run(model, dataset(), iterations=8, every=2, lr=1e30, optimizer=torch.optim.SGD)
-    assert not any(map(math.isfinite, history.validation_loss))
+    assert not any(map(math.isfinite, history.validation_loss)) and history.diverged and history.censored
+    assert history.stop_iteration == 8 and history.stop_test_accuracy == history.final_test_accuracy
     assert not all(p.isfinite().all() for p in model.parameters())
 
 

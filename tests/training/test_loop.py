@@ -147,10 +147,13 @@ def test_evaluate_uses_and_keeps_running_statistics():
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-@pytest.mark.xfail(strict=True, reason="model.train(mode) at the end sets every module, also one held in eval mode")
 def test_evaluate_leaves_a_frozen_batch_norm_frozen():
     model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
     model.train()
     model[1].eval()
     evaluate(model, torch.zeros(5, 4), torch.zeros(5, dtype=torch.long))
-    assert not model[1].training
+    assert [module.training for module in model.modules()] == [True, True, False, True]
+    model.eval()
+    model[0].train()
+    evaluate(model, torch.zeros(5, 4), torch.zeros(5, dtype=torch.long))
+    assert [module.training for module in model.modules()] == [False, True, False, False]

@@ -179,7 +179,7 @@ def test_a_trial_that_raises(run, checkout):
 def test_a_process_of_trials_that_is_killed(checkout):
     edit_module(checkout, "time.sleep(seconds)", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     ran = checkout.redraw("run", "tiny", "--preset", "smoke", "--jobs", "2")
-    assert ran.code == 1 and "a process that ran trials died (out of memory?); " in ran.err.splitlines()[-1]
+    assert ran.code == 1 and "a worker process was killed (out of memory?); " in ran.err.splitlines()[-1]
     assert checkout.record()["exit_reason"] == "killed" and not found(checkout)
     wait_for(lambda: not checkout.processes())
 

@@ -148,7 +148,7 @@ def module_caches():
     from redraw.workbook import _meaning
 
     _meaning._hash.cache_clear()
-    _meaning._definitions.cache_clear()
+    _meaning._parse.cache_clear()
     importlib.invalidate_caches()
 
 
@@ -344,6 +344,11 @@ def test_jobs_come_from_the_environment(monkeypatch):
     assert module.default_jobs() == 3
     monkeypatch.delenv("REDRAW_JOBS")
     assert module.default_jobs() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert module.default_jobs() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert module.default_jobs() == 1
 
 
 # Failing --------------------------------------------------------------------------------------------------------
@@ -364,7 +369,6 @@ def test_a_failure_is_one_line_and_what_finished_is_kept(store, monkeypatch):
     assert trial("tiny") in ran and not set(map(id, ran)) & set(map(id, good[:2]))
 
 
-@pytest.mark.xfail(strict=True, reason="in one process trials are taken two at a time, and the second runs after all")
 def test_nothing_runs_after_a_failure(store):
     after = trial("number", n=1)
     with pytest.raises(TrialError):
@@ -372,10 +376,21 @@ def test_nothing_runs_after_a_failure(store):
     assert store.get(after.key) is None
 
 
-@pytest.mark.xfail(strict=True, reason="the last line of the traceback is taken, where the message may have several")
 def test_the_line_that_names_the_error_is_shown(store):
-    with pytest.raises(TrialError, match="ValueError: lr: must be positive"):
+    with pytest.raises(TrialError, match=r"^fails \(seed 0\): ValueError: lr: must be positive$"):
         run_trials([trial("fails", message="lr: must be positive\nand more")], store=store, jobs=1)
+    with pytest.raises(TrialError, match=r"^fails \(seed 0\): ValueError$"):
+        run_trials([trial("fails", message="")], store=store, jobs=1)
+
+
+def test_what_waits_in_a_callers_executor_is_cancelled_after_a_failure(store):
+    """One thread: what was submitted first ran, what comes after the failure has not begun."""
+    before, after = trial("number", n=1), [trial("number", n=n) for n in range(2, 40)]
+    with ThreadPoolExecutor(1) as executor:
+        with pytest.raises(TrialError, match="ValueError: no"):
+            run_trials([before, trial("fails", message="no", after=0.2), *after], store=store, executor=executor)
+        assert executor.submit(sum, [1, 2]).result() == 3
+    assert store.get(before.key) and sum(store.get(t.key) is not None for t in after) <= 1
 
 
 def test_what_needs_a_failure_is_not_run(store):
@@ -461,10 +476,10 @@ def test_a_worker_that_is_killed_ends_the_run_and_leaves_no_process_and_no_torn_
     assert len(run_trials([trial("number", n=1), trial("number", n=2)], store=store, jobs=1)) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="BrokenProcessPool reaches the user, and names no trial")
 def test_a_worker_that_is_killed_is_a_trial_error(killed):
     _, error, _ = killed
-    assert isinstance(error, TrialError) and "\n" not in str(error)
+    assert isinstance(error, TrialError)
+    assert str(error) == "a worker process was killed (out of memory?); finished trials are kept"
 
 
 PARENT = """
@@ -520,34 +535,93 @@ def test_the_table_has_a_row_per_trial(store):
     assert second["smallest"] == 0 and math.isnan(second["sum"])
 
 
+# Code that is edited while a session runs -----------------------------------------------------------------------
+
+
 EDITED = """
-    import sys, pathlib, importlib
+    import sys, pathlib
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
-    from redraw.workbook import Store, Trial, run_trials
+    from redraw.workbook import Store, Trial, TrialError, run_trials
+
+    SOURCE = "import os\\ndef f(*, seed, n):\\n    return {'version': VERSION}\\ndef g():\\n    return 1\\n"
+
+    def edit(version, of="VERSION"):
+        (folder / "redraw_test_edited.py").write_text(SOURCE.replace(of, version))
+
+    def run(n, **options):
+        try:
+            results = run_trials([Trial("redraw_test_edited:f", {"n": n}, 0)], store=store, **options)
+        except TrialError as error:
+            return print(error)
+        print([result["version"] for result in results])
+
     if __name__ == "__main__":
         folder = pathlib.Path(sys.argv[1])
         sys.path.insert(0, str(folder))
-        source = "import os\\ndef f(*, seed, n):\\n    return {'version': VERSION, 'pid': os.getpid()}\\n"
-        (folder / "redraw_test_edited.py").write_text(source.replace("VERSION", "1"))
         store = Store(folder / "trials")
-        old = Trial("redraw_test_edited:f", {"n": 0}, 0)
-        old.key
-        (folder / "redraw_test_edited.py").write_text(source.replace("VERSION", "20"))
+        edit("1")
+        run(0, jobs=1)
+        SOURCE += "# a comment\\n"
+        edit("1")
+        run(1, jobs=1)
+        SOURCE = SOURCE.replace("return 1", "return 2")
+        edit("1")
+        run(2, jobs=1)
+        edit("20")
+        run(0, jobs=1)
+        run(3, jobs=1)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as workers:
-            results = run_trials([Trial("redraw_test_edited:f", {"n": 1}, 0)], store=store, executor=workers)
-        print([result["version"] for result in results])
-        del sys.modules["redraw_test_edited"]
-        from redraw.workbook import _meaning
-        _meaning._hash.cache_clear(), _meaning._definitions.cache_clear(), importlib.invalidate_caches()
-        new = Trial("redraw_test_edited:f", {"n": 1}, 0)
-        print(new.key in {result.key for result in results})
+            run(4, executor=workers)
+            edit("1")
+            run(5, executor=workers)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as workers:
+            run(6, executor=workers)
+        print(len(list(store.root.glob("??/*"))))
 """
 
 
-@pytest.mark.xfail(strict=True, reason="workers import the edited file, but store its results under the old code's key")
 def test_code_edited_while_a_session_runs_is_not_stored_under_its_old_key(tmp_path):
+    """What means the same runs on, what is stored is reused, all else is refused: here, in a worker that started after
+    the edit, and in one that loaded the edit before it was taken back."""
     script = tmp_path / "edited.py"
     script.write_text(textwrap.dedent(EDITED))
-    ran = subprocess.run([sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=120)
-    assert ran.stdout.split("\n")[:2] in (["[20]", "True"], ["[1]", "False"]), ran.stdout + ran.stderr
+    ran = subprocess.run([sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=240)
+    refused = "f (seed 0): the code changed while the run was going on: start it again"
+    expected = ["[1]", "[1]", "[1]", "[1]", refused, refused, refused, "[1]", "4"]
+    assert ran.stdout.splitlines() == expected, ran.stdout + ran.stderr
+
+
+EDITS_ITSELF = """
+    from pathlib import Path
+
+    def f(*, seed):
+        Path(__file__).write_text(Path(__file__).read_text().replace("= 1", "= 2"))
+        return {"value": VALUE}
+
+    VALUE = 1
+"""
+
+
+def test_code_edited_while_a_trial_runs_is_not_kept(store, tmp_path, monkeypatch):
+    (tmp_path / "redraw_test_edits_itself.py").write_text(textwrap.dedent(EDITS_ITSELF))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        TrialError, match=r"^f \(seed 0\): the code changed while the run was going on: start it again$"
+    ):
+        run_trials([Trial("redraw_test_edits_itself:f", {}, 0)], store=store, jobs=1)
+    assert not list(store.root.glob("??/*"))
+
+
+def test_a_reader_of_data_that_was_edited_is_refused(store, monkeypatch):
+    one, real = trial("on_digits", dataset="digits"), module.meaning
+    assert one.key
+
+    def edited(function, *, now=False, **options):
+        return "another" if now and function is data.reader("digits") else real(function, now=now, **options)
+
+    monkeypatch.setattr(module, "meaning", edited)
+    with pytest.raises(TrialError, match="the code changed"):
+        run_trials([one], store=store, jobs=1)
+    monkeypatch.undo()
+    assert run_trials([one], store=store, jobs=1)[0]["seed"] == 0

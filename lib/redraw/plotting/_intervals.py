@@ -23,7 +23,8 @@ def t_interval(values, level: float = 0.95) -> tuple[float, float]:
 def curves(ax: Axes, frame: pd.DataFrame, x: str, y: str, by: str, *, markers: bool = True) -> pd.DataFrame:
     """Draw the mean of `y` against `x` per group `by`, with its 95 % interval over seeds; returns what was drawn.
 
-    frame: tidy, a row per seed, group and x. Groups keep their colour and marker (without markers: dashes) by order of appearance.
+    frame: tidy, a row per seed, group and x. Groups keep their colour and marker (without markers: dashes) by order
+    of appearance.
     Columns of the result: by, x, mean, low, high, seeds.
     """
     groups = list(dict.fromkeys(frame[by]))

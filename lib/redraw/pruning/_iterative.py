@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from torch import nn
@@ -36,20 +37,30 @@ def iterative_magnitude_pruning(
     train(model, masks): trains in place, holding the masks, e.g. by `masks.hold(model, optimizer)`.
     rate, scope, exclude: as in `magnitude`. One round at a high rate is one-shot pruning.
     Source: Frankle & Carbin 2019 (arXiv 1803.03635), section 1.
-    Raises ValueError for fewer than 0 rounds, RuntimeError when `train` let a pruned weight come back.
+    Raises ValueError at the call, before anything is trained, for rounds that are not a whole number from 0 on or what
+    `magnitude` refuses; RuntimeError when `train` let a pruned weight come back.
     """
-    if rounds < 0:
-        raise ValueError(f"rounds: must be at least 0, got {rounds}")
+    if not isinstance(rounds, Integral) or rounds < 0:
+        raise ValueError(f"rounds: must be a whole number of at least 0, got {rounds}")
+
+    def prune(masks: Masks) -> Masks:
+        return magnitude(model.state_dict(), masks, rate, scope=scope, exclude=exclude)
+
+    prune(Masks.dense(model))
+    return _rounds(model, train, prune, rounds)
+
+
+def _rounds(model: nn.Module, train: Callable, prune: Callable[[Masks], Masks], rounds: int) -> Iterator[Round]:
     start = {name: value.clone() for name, value in model.state_dict().items()}
     masks = Masks.dense(model)
     for index in range(rounds + 1):
         if index:
-            masks = magnitude(model.state_dict(), masks, rate, scope=scope, exclude=exclude)
+            masks = prune(masks)
             model.load_state_dict(start)
         outcome = train(masks.apply(model), masks)
         trained = model.state_dict()
         for name, mask in masks.items():
-            if trained[name][~mask].any():
+            if trained[name][~mask.to(trained[name].device)].any():
                 raise RuntimeError(f"train: revived pruned weights of {name}; call masks.hold(model, optimizer)")
         yield Round(index, masks, outcome)
 

@@ -24,14 +24,19 @@ def magnitude(
       theirs but count towards `kept`, so that the level after k rounds is (1 - rate)^k as in open_lth.
     The counts are exact: ties go by position, so a layer of equal weights is not wiped out.
     Source: Han et al. 2015 (arXiv 1506.02626); Frankle & Carbin 2019 (arXiv 1803.03635), section 2 and appendix.
-    Raises ValueError for a rate outside [0, 1), an unknown scope or layer, or more to remove than there is.
+    The new masks are where the weights are.
+    Raises ValueError for a rate outside [0, 1), an unknown scope, a layer that is unknown or has no rate, or more to
+    remove than there is.
     """
     unknown = {*exclude, *(rate if isinstance(rate, Mapping) else ())} - set(masks)
     if unknown:
         raise ValueError(f"layer {sorted(unknown)[0]!r}: must be one of {', '.join(masks)}")
-    rates = {name: rate[name] if isinstance(rate, Mapping) else rate for name in masks}
+    if isinstance(rate, Mapping) and (lacking := [n for n in masks if n not in rate and n not in exclude]):
+        raise ValueError(f"rate: must name every layer, lacks {lacking[0]!r}")
+    rates = dict(rate) if isinstance(rate, Mapping) else dict.fromkeys(masks, rate)
     if not all(0 <= r < 1 for r in rates.values()):
         raise ValueError(f"rate: must be at least 0 and below 1, got {rate}")
+    masks = Masks({name: mask.to(weights[name].device) for name, mask in masks.items()})
     if scope == "layer":
         removed = {
             name: _smallest(weights[name], mask, round(rates[name] * int(mask.sum())))
@@ -42,6 +47,8 @@ def magnitude(
         if isinstance(rate, Mapping):
             raise ValueError("rate: must be one number when scope is global")
         names = [name for name in masks if name not in exclude]
+        if not names:
+            raise ValueError("exclude: must leave a layer to prune when scope is global")
         values = torch.cat([weights[name].flatten() for name in names])
         mask = torch.cat([masks[name].flatten() for name in names])
         pieces = _smallest(values, mask, round(rate * masks.kept)).split([masks[n].numel() for n in names])

@@ -1,4 +1,4 @@
-"""The Lottery Ticket Hypothesis (Frankle & Carbin 2019, arXiv 1803.03635): tickets, reinitializations, one-shot pruning."""
+"""The Lottery Ticket Hypothesis (Frankle & Carbin 2019, arXiv 1803.03635): tickets and what they are compared with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -370,7 +370,7 @@ def arms(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def paper_values(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The paper's figures for `metric` (early stop or accuracy), set beside our dense network: arm, remaining, metric."""
+    """The paper's values of `metric` (early stop or accuracy) beside our dense network: arm, remaining, metric."""
     dense = frame.loc[frame["remaining"] == 100, metric].mean()
     rows = [(a, p, factor * dense + summand) for a, p, m, factor, summand in PAPER_FIGURE_4 if m == metric]
     return pd.DataFrame([row for row in rows if row[0] in set(frame["arm"])], columns=["arm", "remaining", metric])

@@ -15,6 +15,10 @@ class History:
 
     `stop_iteration` is the evaluated iteration of minimum validation loss (the first, on ties). When it is
     the last one evaluated, the minimum may lie beyond the budget: the stop is right-censored (`censored`).
+
+    A run none of whose evaluated validation losses was finite has no minimum (`diverged`). It counts as stopped by the
+    budget: `stop_iteration` is the last one evaluated, censored; the test accuracy at the stop is that of the
+    final weights; `stop_validation_loss` stays infinite.
     """
 
     iterations: list[int] = field(default_factory=list)
@@ -25,6 +29,7 @@ class History:
     stop_test_accuracy: float = 0.0
     final_test_accuracy: float = 0.0
     censored: bool = False
+    diverged: bool = False
 
 
 def fit(
@@ -56,11 +61,15 @@ def fit(
         if loss < history.stop_validation_loss:
             history.stop_iteration, history.stop_validation_loss = iteration, loss
             best = {name: value.clone() for name, value in model.state_dict().items()}
-    history.censored = history.stop_iteration == history.iterations[-1]
     history.final_test_accuracy = evaluate(model, dataset.test_x, dataset.test_y)[1]
-    final = {name: value.clone() for name, value in model.state_dict().items()}
-    if best:  # empty when the loss was never finite: then there is no stop to test
+    history.diverged = not best
+    if history.diverged:
+        history.stop_iteration = history.iterations[-1]
+        history.stop_test_accuracy = history.final_test_accuracy
+    else:
+        final = {name: value.clone() for name, value in model.state_dict().items()}
         model.load_state_dict(best)
         history.stop_test_accuracy = evaluate(model, dataset.test_x, dataset.test_y)[1]
         model.load_state_dict(final)
+    history.censored = history.stop_iteration == history.iterations[-1]
     return history

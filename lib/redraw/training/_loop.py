@@ -43,8 +43,11 @@ def steps(
 
 @torch.no_grad()
 def evaluate(model: nn.Module, x: Tensor, y: Tensor, chunk: int = 1000) -> tuple[float, float]:
-    """Mean cross-entropy (nats) and accuracy (fraction in [0, 1]) of `model` on x (N, ...), y (N,), in eval mode."""
-    mode = model.training
+    """Mean cross-entropy (nats) and accuracy (fraction in [0, 1]) of `model` on x (N, ...), y (N,), in eval mode.
+
+    Every module is left in the mode it was in.
+    """
+    mode, modes = model.training, [(module, module.training) for module in model.modules()]
     model.eval()
     loss = correct = 0.0
     for xs, ys in zip(x.split(chunk), y.split(chunk), strict=True):
@@ -52,4 +55,6 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor, chunk: int = 1000) -> tuple
         loss += F.cross_entropy(logits, ys, reduction="sum").item()
         correct += (logits.argmax(1) == ys).sum().item()
     model.train(mode)
+    for module, mode in modes:  # some may be frozen in eval mode
+        module.training = mode
     return loss / len(x), correct / len(x)

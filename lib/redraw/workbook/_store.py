@@ -1,11 +1,13 @@
 """The trial store: one folder per result, named by its key, written whole or not at all."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,23 @@ from safetensors.torch import load_file, save_file
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text."""
+    """JSON with sorted keys and no spaces: equal values give equal text.
+
+    Raises TypeError for what JSON has not, and for a key that is no string: JSON would make it one, in another order.
+    """
+    _refuse_other_keys(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _refuse_other_keys(value: Any, where: str = "") -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"{where or 'keys'}: must have strings as keys, got {key!r}")
+            _refuse_other_keys(inner, f"{where}.{key}" if where else key)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _refuse_other_keys(inner, where)
 
 
 def sha256_file(path: Path) -> str:
@@ -59,6 +76,7 @@ class Store:
 
     A result is written to a temporary folder, synced and renamed into place, so a reader or a killed writer
     never leaves half of one; of two writers of one key the first wins. Reading verifies both checksums.
+    A damaged result is moved out of the way, whole, by whoever puts a new one.
     """
 
     def __init__(self, root: Path | str | None = None):
@@ -88,34 +106,45 @@ class Store:
 
     def put(self, key: str, body: dict, tensors: Mapping | None = None) -> Result:
         """Store `body` (JSON values) and `tensors` under `key`."""
-        temporary = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
-        temporary.mkdir(parents=True)
+        scratch = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        temporary = scratch / "new"
         try:
+            temporary.mkdir(parents=True)
             body = {**body, "tensors": None}
             if tensors:
-                save_file({name: value.contiguous() for name, value in tensors.items()}, temporary / "tensors.safetensors")
-                body["tensors"] = sha256_file(temporary / "tensors.safetensors")
-                _sync(temporary / "tensors.safetensors")
+                file = temporary / "tensors.safetensors"
+                save_file({name: value.contiguous() for name, value in tensors.items()}, file)
+                body["tensors"] = sha256_file(file)
+                _sync(file)
             text = canonical(body)
             digest = hashlib.sha256(text.encode()).hexdigest()
             (temporary / "record.json").write_text(f'{{"sha256":"{digest}","body":{text}}}')
             _sync(temporary / "record.json")
             self._rename(temporary, key)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
         return Result(self.folder(key), body)
 
     def _rename(self, temporary: Path, key: str) -> None:
         target = self.folder(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.rename(target)
-        except OSError:
-            if self.get(key):  # another process finished the same trial first
+        while not _move(temporary, target):
+            if self.get(key) is not None:  # another process finished the same trial first
                 return
-            shutil.rmtree(target)  # what stands there is damaged
-            temporary.rename(target)
+            with suppress(FileNotFoundError):  # what stands there is damaged; another process may be faster here too
+                target.rename(temporary.parent / uuid.uuid4().hex)
         _sync(target.parent)
+
+
+def _move(folder: Path, target: Path) -> bool:
+    """Rename a folder; False when something stands in its way, and any other failure is raised."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            return False
+        raise
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Trials: importable functions of parameters and seed, run once each over any executor, kept under what decides."""
+"""Trials: importable functions of parameters and seed, run once each over any executor, kept under a key."""
 
 import hashlib
 import importlib
@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
 from typing import Any
@@ -26,7 +26,10 @@ from redraw.workbook._store import Result, Store, canonical
 
 
 class TrialError(RuntimeError):
-    """A trial raised, or its process was killed (`outcome`). One line; `details` holds the traceback, if any."""
+    """A trial raised, its worker was killed (`outcome`), or its code changed meanwhile.
+
+    The message is one line; `details` holds the traceback from where it ran, where there is one.
+    """
 
     outcome = "failed"
 
@@ -73,10 +76,10 @@ class Trial:
         return f"{self.function.partition(':')[2]} (seed {self.seed})"
 
 
-def fingerprint(dataset: str) -> dict[str, Any]:
+def fingerprint(dataset: str, *, now: bool = False) -> dict[str, Any]:
     """What identifies a dataset's tensors: the checksums of its files and the meaning of the code that reads them."""
-    reader = meaning(data.reader(dataset), outside=())
-    return {"files": data.checksums(dataset), "reader": reader, "split": meaning(data.split, outside=())}
+    reader = meaning(data.reader(dataset), outside=(), now=now)
+    return {"files": data.checksums(dataset), "reader": reader, "split": meaning(data.split, outside=(), now=now)}
 
 
 def numeric_stack() -> dict[str, str]:
@@ -91,7 +94,13 @@ def _resolve(function: str) -> Callable:
 
 
 def execute(trial: Trial, store: Store) -> str:
-    """Run one trial here, single-threaded, and store its result; returns its key."""
+    """Run one trial here, single-threaded, and store its result; returns its key.
+
+    Raises TrialError, and stores nothing, when the code that this process loaded or that stands in the files is
+    not the code that the key was made of.
+    """
+    function = _resolve(trial.function)
+    _check_code(trial, function)
     needs = {}
     for name, need in trial.needs.items():
         needs[name] = store.get(need.key)
@@ -99,8 +108,9 @@ def execute(trial: Trial, store: Store) -> str:
             raise RuntimeError(f"{need.label}: needed by {trial.label} but not in the store")
     with _single_thread():
         started = time.perf_counter()
-        value = dict(_resolve(trial.function)(seed=trial.seed, **trial.parameters, **needs))
+        value = dict(function(seed=trial.seed, **trial.parameters, **needs))
         seconds = time.perf_counter() - started
+    _check_code(trial, function)
     tensors = value.pop("tensors", None)
     body = {
         "function": trial.function,
@@ -113,6 +123,20 @@ def execute(trial: Trial, store: Store) -> str:
     }
     store.put(trial.key, body, tensors)
     return trial.key
+
+
+def _check_code(trial: Trial, function: Callable) -> None:
+    """Refuse to run, or to keep, a trial of code that was edited after its key was made or after it was loaded.
+
+    The key is made anew by the code that this process loaded: a worker may have started after the edit. The files are
+    read again too: what was imported late, or reloaded, is not what the key tells.
+    """
+    same = replace(trial).key == trial.key and meaning(function, now=True) == meaning(function)
+    if same and "dataset" in trial.parameters:
+        dataset = trial.parameters["dataset"]
+        same = fingerprint(dataset, now=True) == fingerprint(dataset)
+    if not same:
+        raise TrialError(f"{trial.label}: the code changed while the run was going on: start it again", "")
 
 
 @contextmanager
@@ -154,7 +178,8 @@ def run_trials(
 
     jobs: local processes, one thread each (default: REDRAW_JOBS or the number of cores); 1 runs them here.
     executor: any `concurrent.futures.Executor` whose workers see the same store, instead of local processes.
-    Raises TrialError at the first failure, or DataUnavailable; what has finished by then is kept.
+    Raises TrialError at the first failure, or DataUnavailable; what has finished by then is kept, what has not begun
+    is not run.
     """
     trials, store = list(trials), store or Store()
     missing = _missing(trials, store)
@@ -165,7 +190,7 @@ def run_trials(
         _run(missing, store, executor, len(missing), progress, on_progress)
     elif missing:
         jobs = min(jobs or default_jobs(), len(missing))
-        with _local_executor(jobs) as local:
+        with _local_executor(jobs) as local:  # processes have their next trial at hand when one ends
             _run(missing, store, local, 1 if jobs == 1 else 2 * jobs, progress, on_progress)
     return [store.get(trial.key) for trial in trials]
 
@@ -185,7 +210,11 @@ def trial_table(trials: Iterable[Trial], results: Iterable[Result]) -> pd.DataFr
 
 def default_jobs() -> int:
     """REDRAW_JOBS, or the number of cores this process may use."""
-    return int(os.environ.get("REDRAW_JOBS") or len(os.sched_getaffinity(0)))
+    if jobs := os.environ.get("REDRAW_JOBS"):
+        return int(jobs)
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _missing(trials: list[Trial], store: Store) -> list[Trial]:
@@ -220,39 +249,34 @@ def _run(
     started = time.perf_counter()
     waiting = {trial.key: trial for trial in missing}
     running: dict[Future, Trial] = {}
-    while waiting or running:
-        unfinished = waiting.keys() | {trial.key for trial in running.values()}
-        ready = [t for t in waiting.values() if not any(need.key in unfinished for need in t.needs.values())]
-        for trial in ready[: at_once - len(running)]:
-            with _told_if_killed(trial):
-                running[executor.submit(_attempt, trial, store)] = waiting.pop(trial.key)
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            trial = running.pop(future)
-            with _told_if_killed(trial):
-                ended = future.result()
-            if isinstance(ended, data.DataUnavailable):
-                raise ended
-            if ended:
-                raise TrialError(f"{trial.label}: {ended[0]}", ended[1])
-            progress.computed += 1
-            elapsed = time.perf_counter() - started
-            progress.seconds = elapsed / progress.computed * (progress.total - progress.done)
-            on_progress(progress)
-
-
-@contextmanager
-def _told_if_killed(trial: Trial):
-    """An executor breaks as a whole, so that the trial is one of those that were running."""
     try:
-        yield
+        while waiting or running:
+            unfinished = waiting.keys() | {trial.key for trial in running.values()}
+            ready = [t for t in waiting.values() if not any(need.key in unfinished for need in t.needs.values())]
+            for trial in ready[: at_once - len(running)]:
+                running[executor.submit(_attempt, trial, store)] = waiting.pop(trial.key)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                failure = future.result()
+                if isinstance(failure, data.DataUnavailable):
+                    raise failure
+                if failure:
+                    raise TrialError(*failure)
+                del running[future]
+                progress.computed += 1
+                elapsed = time.perf_counter() - started
+                progress.seconds = elapsed / progress.computed * (progress.total - progress.done)
+                on_progress(progress)
     except BrokenExecutor:
-        error = TrialError(f"{trial.label}: a process that ran trials died (out of memory?)", "")
-        error.outcome = "killed"
-        raise error from None
+        killed = TrialError("a worker process was killed (out of memory?); finished trials are kept", "")
+        killed.outcome = "killed"
+        raise killed from None
+    finally:
+        for future in running:
+            future.cancel()
 
 
 def _attempt(trial: Trial, store: Store) -> tuple[str, str] | data.DataUnavailable | None:
-    """Run a trial in a worker; returns nothing, data that are missing, or the error in a line and its traceback.
+    """Run a trial in a worker; returns None, data that are missing, or the TrialError's line and details.
 
     Not every exception survives pickling.
     """
@@ -260,10 +284,18 @@ def _attempt(trial: Trial, store: Store) -> tuple[str, str] | data.DataUnavailab
         execute(trial, store)
     except data.DataUnavailable as error:
         return error
+    except TrialError as error:
+        return str(error), error.details
     except Exception as error:
-        told = next(line for line in traceback.format_exception_only(error) if not line.startswith(" "))
-        return told.splitlines()[0], traceback.format_exc()
+        return f"{trial.label}: {_line(error)}", traceback.format_exc()
     return None
+
+
+def _line(error: Exception) -> str:
+    """The type of an exception, named as in a traceback, and the first line of what it says."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return ": ".join([name, *str(error).strip().splitlines()[:1]])
 
 
 @contextmanager
