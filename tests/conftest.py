@@ -223,8 +223,11 @@ def enter(monkeypatch):
     def forget():
         sys.modules.pop("redraw.studies.tiny", None)
         importlib.invalidate_caches()
-        _meaning._hash.cache_clear()
-        _meaning._definitions.cache_clear()
+        for kept in vars(_meaning).values():
+            if hasattr(kept, "cache_clear"):
+                kept.cache_clear()
+        for path in [path for path in _meaning._LOADED if path.name == "tiny.py"]:
+            del _meaning._LOADED[path]
 
     def _enter(checkout):
         studies = str(checkout.root / "lib" / "redraw" / "studies")

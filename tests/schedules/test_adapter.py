@@ -110,8 +110,10 @@ def test_a_state_stands_still(tensor):
     assert state == before and set(state) == {"last_epoch", "_step_count", "base_lrs", "_last_lr"}
     loaded = ScheduleLR(make(tensor=tensor)[1], linear, T)
     loaded.load_state_dict(state)
-    train(model, optimizer, scheduler, 5, 6)
-    assert state == before
+    again, rates = loaded.state_dict(), loaded.get_last_lr()
+    loaded.optimizer.step()
+    loaded.step()
+    assert state == before == again and rates == state["_last_lr"]
 
 
 def test_a_state_goes_from_tensor_rates_to_numbers_and_back():
@@ -121,7 +123,10 @@ def test_a_state_goes_from_tensor_rates_to_numbers_and_back():
         train(model, optimizer, scheduler, 0, 4)
         other, target = make(tensor=not source, rates=(1.0, 1.0))
         resumed = ScheduleLR(target, linear, T)
+        held = [group["lr"] for group in target.param_groups]
         resumed.load_state_dict(scheduler.state_dict())
+        if not source:  # the optimizer's own tensors are written to, as by every later step
+            assert all(group["lr"] is lr for group, lr in zip(target.param_groups, held, strict=True))
         found = train(other, target, resumed, 4, 6)
         assert found[0] == pytest.approx([0.5 * 0.8, 0.02 * 0.8], rel=1e-6)
         assert found[1] == pytest.approx([0.5 * 0.75, 0.02 * 0.75], rel=1e-6)

@@ -62,7 +62,7 @@ class ScheduleLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Position, base rates and last rates; see the class."""
         named = ("last_epoch", "_step_count", "base_lrs", "_last_lr")
-        return {name: _copied(getattr(self, name)) for name in named}
+        return {name: getattr(self, name) for name in named}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken, and set the optimizer's rates accordingly; see the class."""
@@ -80,16 +80,9 @@ class ScheduleLR(LRScheduler):
                 group["lr"].fill_(rate)  # in place: a captured or compiled step reads this very tensor
             else:
                 group["lr"] = rate
-        self._last_lr = _copied([group["lr"] for group in groups])
+        self._last_lr = [_like(group["lr"], group["lr"]) for group in groups]
 
 
 def _like(current: float | Tensor, rate: float | Tensor) -> float | Tensor:
     """`rate` as a new value of the kind, type and device of the optimizer's current one."""
     return torch.full_like(current, float(rate)) if isinstance(current, Tensor) else float(rate)
-
-
-def _copied(value):
-    """Tensors in a list of rates are copied: a state must not move when training goes on."""
-    if isinstance(value, list):
-        return [rate.clone() if isinstance(rate, Tensor) else rate for rate in value]
-    return value

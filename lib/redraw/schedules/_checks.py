@@ -87,7 +87,7 @@ def elementwise(name: str, high: float = np.inf) -> Callable:
 
 
 def either(before, first: Callable, second: Callable):
-    """first() where `before` holds and second() elsewhere; for a single condition only one of them is called."""
+    """first() where `before` holds and second() elsewhere; of a single condition only one is called."""
     if isinstance(before, np.ndarray):
         return np.where(before, first(), second())
     return first() if before else second()
