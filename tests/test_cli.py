@@ -297,3 +297,12 @@ def test_the_names_of_the_contract_are_there(bench):
     shown = bench.redraw("--help").out
     for name in ("list", "show", "run", "board", "check", "data", "new", "lab"):
         assert re.search(rf"^\s*{name}\b", shown, re.MULTILINE), name
+
+
+def test_refine_turns_norms_into_a_schedule(bench, tmp_path):
+    norms = tmp_path / "norms.csv"
+    norms.write_text("norm\n" + "2.5\n" * 10)
+    ran = bench.redraw("refine", str(norms), "--json")
+    assert ran.code == 0 and json.loads(ran.out)["multipliers"] == pytest.approx([1 - k / 10 for k in range(10)])
+    norms.write_text("norm\n2.5\n-1\n")
+    assert "norms.csv:3" in refused(bench, "refine", str(norms))

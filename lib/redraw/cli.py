@@ -87,9 +87,10 @@ def _exit_code() -> int:
 
 def _exit_code_of(error: Exception) -> int:
     """The exit code of an error from the numerical side, whose classes are loaded by now."""
+    from redraw._cli_refine import NormsError
     from redraw.data import DataCorrupt, DataUnavailable, UnknownDataset
 
-    if isinstance(error, CardError | NotebookError | ParameterError | UnknownDataset | DataCorrupt):
+    if isinstance(error, CardError | NotebookError | ParameterError | NormsError | UnknownDataset | DataCorrupt):
         return WRONG
     return BLOCKED if isinstance(error, DataUnavailable) else FAILED
 
@@ -295,6 +296,27 @@ def check(as_json: Json = False) -> int:
             out.print(f"{place}: {problem}", soft_wrap=True)
         out.print("all is as it should be" if not findings else f"{len(findings)} problems")
     return FAILED if findings else DONE
+
+
+@app.command()
+def refine(
+    norms: Annotated[Path, typer.Argument(help="CSV with a gradient norm per step, in order.")],
+    column: Annotated[str, typer.Option(help="The column, by name or number.")] = None,
+    optimizer: Annotated[str, typer.Option(help="sgd (l2 norms) or adam (l1 norms).")] = "sgd",
+    width: Annotated[float, typer.Option(help="Median filter, as a share of the run.")] = 0.1,
+    save: Annotated[Path, typer.Option(help="Write the schedule to a .csv, or draw it: .svg, .png, .pdf.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A learning-rate schedule refined from the gradient norms of a run of your own."""
+    from redraw import _cli_refine
+
+    found = _cli_refine.refine_file(norms, column, optimizer, width)
+    if save:
+        _cli_refine.save(found, save)
+        _say(f"wrote {save}")
+    if as_json:
+        return _print_json(found.to_dict())
+    out.print(_cli_refine.table(found))
 
 
 @app.command()
