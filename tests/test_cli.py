@@ -305,4 +305,4 @@ def test_refine_turns_norms_into_a_schedule(bench, tmp_path):
     ran = bench.redraw("refine", str(norms), "--json")
     assert ran.code == 0 and json.loads(ran.out)["multipliers"] == pytest.approx([1 - k / 10 for k in range(10)])
     norms.write_text("norm\n2.5\n-1\n")
-    assert "norms.csv:3" in refused(bench, "refine", str(norms))
+    assert "norms.csv, line 3" in refused(bench, "refine", str(norms))

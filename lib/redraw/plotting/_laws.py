@@ -1,4 +1,4 @@
-"""Figures of fitted laws: bands, profile likelihoods, intervals side by side."""
+"""Figures of laws: bands, profile likelihoods, intervals side by side, heat maps with their plateau."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ def profiles(axes: Sequence[Axes], frame: pd.DataFrame) -> None:
         ax.axhline(first["limit"], color="0.4", ls=":")
         ax.axvspan(first["low"], first["high"], color=colour, alpha=0.12, lw=0)
         ax.axvline(first["estimate"], color=colour, lw=1, ls="--")
-        ax.set(title=name, xlabel=name, ylim=(0, 3 * first["limit"]))
+        ax.set(xlabel=name, ylim=(0, 3 * first["limit"]))
     axes[0].set_ylabel("likelihood ratio")
 
 
@@ -49,7 +49,21 @@ def forest(ax: Axes, frame: pd.DataFrame, by: str) -> None:
         places = -np.flatnonzero(frame[by] == group)
         colour = sns.color_palette()[i]
         ax.hlines(places, rows["low"], rows["high"], color=colour, lw=2.5)
+        for end in ("low", "high"):  # caps, so that an interval too narrow to be seen still is one
+            ax.plot(rows[end], places, "|", color=colour, ms=13, mew=1.6)
         ax.plot(rows["estimate"], places, MARKERS[i], color=colour, ms=8, label=group)
     ax.set_yticks(-np.arange(len(frame)), frame["label"])
     ax.set_ylim(-len(frame) + 0.4, 0.6)
     ax.legend(title=None)
+
+
+def heat_map(ax: Axes, frame: pd.DataFrame, x: str, y: str, value: str, *, plateau: float, label: str) -> None:
+    """Draw `value` over a grid of `x` and `y` as colours, the cells up to `plateau` ringed by a line.
+
+    frame: tidy, at most one row per x and y; where there is none the map stays white. label: of the colour bar.
+    """
+    grid = frame.pivot(index=y, columns=x, values=value)
+    colours = ax.pcolormesh(grid.columns, grid.index, grid.to_numpy(), cmap="viridis_r", vmax=10 * plateau)
+    ax.contour(grid.columns, grid.index, grid.to_numpy(), levels=[plateau], colors="white", linewidths=2)
+    ax.figure.colorbar(colours, ax=ax, label=label, extend="max")
+    ax.grid(False)
