@@ -163,7 +163,7 @@ def _ruling(id: str, plain: Mapping, claim: Claim | None, card: Card) -> Ruling:
         interval=_interval(interval, strength.get("level"), decimals),
         metric=claim.metric if claim else "",
         criterion=str(plain.get("criterion") or ""),
-        basis=claim.criterion.basis if claim else "",
+        basis=" · ".join(filter(None, (claim.criterion.basis, claim.notes))) if claim else "",
         seeds=int(strength.get("seeds") or 0),
         p_value=_p_value(strength.get("p_value")),
         seeds_needed=strength.get("seeds_needed"),
