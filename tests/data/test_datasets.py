@@ -49,12 +49,9 @@ def test_counts_shapes_types_labels_and_normalization(name):
         assert y.min() == 0 and y.max() == 9
     # The constants are of all that may be trained on: both parts together.
     total = train + validation
-    mean = (
-        dataset.train_x.mean(dtype=torch.float64) * train + dataset.validation_x.mean() * validation
-    ) / total
+    mean = (dataset.train_x.mean(dtype=torch.float64) * train + dataset.validation_x.mean() * validation) / total
     square = (
-        dataset.train_x.square().mean(dtype=torch.float64) * train
-        + dataset.validation_x.square().mean() * validation
+        dataset.train_x.square().mean(dtype=torch.float64) * train + dataset.validation_x.square().mean() * validation
     ) / total
     assert abs(mean) < 2e-3
     # Compression smooths the pictures a little, and cifar10_jpeg is normalized as CIFAR-10 is.
@@ -194,9 +191,7 @@ def test_cifar10_from_a_server(cache, entry, server, cifar):
     ],
 )
 def test_cifar10_archive_with_other_contents_is_refused(tmp_path, change, message):
-    files = {
-        f"b/{name}.bin": bytes(3073) for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
-    }
+    files = {f"b/{name}.bin": bytes(3073) for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]}
     change(files)
     (tmp_path / "a.tar.gz").write_bytes(tar_of(files))
     with pytest.raises(ValueError, match=message):
@@ -235,9 +230,7 @@ def test_cifar10_jpeg_decodes_as_pillow_does_in_order_of_class_and_name(jpegs):
         assert np.array_equal(pixels_of(x), np.stack(expected))
 
 
-def test_cifar10_jpeg_decodes_once_and_again_when_the_kept_pixels_are_damaged(
-    jpegs, cache, monkeypatch, capsys
-):
+def test_cifar10_jpeg_decodes_once_and_again_when_the_kept_pixels_are_damaged(jpegs, cache, monkeypatch, capsys):
     monkeypatch.setattr(_load, "_KEPT_BYTES", 0)  # read from disk every time
     first = data.load("cifar10_jpeg")
     (kept,) = (cache / "cifar10_jpeg").iterdir()
@@ -312,9 +305,7 @@ def test_correlated_noise_has_the_variance_and_correlation_of_gaussian_smoothing
     """White noise smoothed by a Gaussian of width s: variance 1 / (2 s sqrt(pi)), correlation exp(-k^2 / 4 s^2)."""
     size = 400
     still, _ = data.make_mnist1d(size, **STILL | {"padding": (100, 100)}, length=112)
-    noisy, _ = data.make_mnist1d(
-        size, **STILL | {"padding": (100, 100), "correlated_noise": 0.25}, length=112
-    )
+    noisy, _ = data.make_mnist1d(size, **STILL | {"padding": (100, 100), "correlated_noise": 0.25}, length=112)
     assert not np.allclose(noisy, still)
     noise = noisy[:, 20:] - still[:, 20:]  # both are zero there but for the noise
     assert np.abs(still[:, 20:]).max() == 0

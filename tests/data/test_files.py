@@ -55,9 +55,7 @@ def test_checksums_do_not_touch_the_disk(monkeypatch):
 
 @pytest.mark.parametrize("function", [data.locate, data.checksums, data.reader, data.available, data.load])
 def test_unknown_name_is_one_line_that_lists_the_names(function):
-    with pytest.raises(
-        data.UnknownDataset, match=r"must be one of digits, .*mnist.*; got 'mnits'$"
-    ) as caught:
+    with pytest.raises(data.UnknownDataset, match=r"must be one of digits, .*mnist.*; got 'mnits'$") as caught:
         function("mnits")
     assert isinstance(caught.value, ValueError)
     assert "\n" not in str(caught.value)
@@ -98,9 +96,7 @@ def test_redraw_data_comes_before_the_cache_and_the_sources(cache, entry, server
     assert server.asked == ["/t.csv"]
 
 
-def test_first_folder_of_redraw_data_wins_and_wrong_files_are_passed_over(
-    cache, entry, tmp_path, monkeypatch
-):
+def test_first_folder_of_redraw_data_wins_and_wrong_files_are_passed_over(cache, entry, tmp_path, monkeypatch):
     entry("table", {"t.csv": TABLE})
     for folder, content in [("one/a", b"wrong"), ("one/b", TABLE), ("two", TABLE)]:
         (tmp_path / folder).mkdir(parents=True)
@@ -294,9 +290,7 @@ def test_npm_package(cache, entry, tool):
 def test_npm_package_with_other_contents_is_refused(cache, entry, tool):
     entry("table", {"a.csv": b"other"}, Source("npm", "thing@1.0.0", inside="package/data"))
     tool("npm", NPM)
-    with pytest.raises(
-        data.DataUnavailable, match=f"npm package thing@1.0.0: a.csv has SHA-256 {sum_of(TABLE)}"
-    ):
+    with pytest.raises(data.DataUnavailable, match=f"npm package thing@1.0.0: a.csv has SHA-256 {sum_of(TABLE)}"):
         data.locate("table")
     assert files_under(cache.parents[1]) == []
 
@@ -360,9 +354,7 @@ def test_missing_tools_are_named(cache, entry, tmp_path, monkeypatch):
     assert "npm is not installed" in str(caught.value)
 
 
-def test_no_source_at_all_lists_every_one_and_how_to_place_the_file(
-    cache, entry, server, tool, tmp_path, monkeypatch
-):
+def test_no_source_at_all_lists_every_one_and_how_to_place_the_file(cache, entry, server, tool, tmp_path, monkeypatch):
     made = entry(
         "table",
         {"a.csv": TABLE, "b.csv": BIG},

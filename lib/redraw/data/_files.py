@@ -148,9 +148,7 @@ def _candidates(root: Path, wanted: Iterable[str]) -> Iterator[Path]:
                 continue
             yield from (Path(item.path) for item in items if item.name in wanted and item.is_file())
             below += [
-                item.path
-                for item in items
-                if item.is_dir(follow_symlinks=False) and not item.name.startswith(".")
+                item.path for item in items if item.is_dir(follow_symlinks=False) and not item.name.startswith(".")
             ]
         level = below
 
@@ -382,9 +380,7 @@ def locate(name: str) -> dict[str, Path]:
             try:
                 found[file] = _store(path, True, folder / file, entry.files[file])
             except (_Refused, OSError) as refusal:
-                raise DataUnavailable(
-                    f"{name}: {path} could not be unpacked: {_reason(refusal)}"
-                ) from refusal
+                raise DataUnavailable(f"{name}: {path} could not be unpacked: {_reason(refusal)}") from refusal
     _fetch_missing(entry, found, tried)
 
     missing = [file for file in entry.files if file not in found]
