@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -93,6 +94,15 @@ def test_a_completed_run_is_a_version_with_its_record(run, checkout):
     assert mended.published and mended.version.number == 2 and mended.version.hash == done.version.hash
     assert any("0001-smoke" in line and "was changed after it was published" in line for line in run.said)
     assert read(mended.version.path / "results.json")["trials"] == {"total": 3, "reused": 3, "computed": 0}
+
+
+def test_a_version_that_was_computed_elsewhere_is_not_taken_on_trust(run, checkout):
+    first = run()
+    shutil.rmtree(os.environ["REDRAW_STORE"])
+    again = run()
+    assert again.published and (again.version.number, again.version.hash) == (2, first.version.hash)
+    assert any("0001-smoke" in line and "was not computed here" in line for line in run.said)
+    assert not run().published
 
 
 def test_a_wrong_request_leaves_nothing(run, checkout):
@@ -213,6 +223,7 @@ def test_data_that_cannot_be_reached_block_claims_and_the_run_goes_on(run, check
     record = read(done.version.path / "run.json")
     assert record["exit_reason"] == "blocked" and record["blocked"] == done.blocked
     assert "blocked: mnist: no source has" in (done.version.path / "report.ipynb").read_text()
+    assert not run(overrides={"dataset": "mnist"}).published
 
 
 def test_damaged_data_are_refused_before_anything_is_written(run, checkout, monkeypatch):

@@ -70,7 +70,8 @@ def run_study(
 ) -> Run:
     """Run the study's trials, execute its notebook, rule on its claims and publish the version.
 
-    A version with the same inputs is left as it is. Until all of it is there the folder is `<hash>.partial`; a run
+    A version with the same inputs is left as it is if its trials are stored here; one that came with the checkout is
+    not taken on trust but run again, into a version of its own. Until all of it is there the folder is `<hash>.partial`; a run
     that does not come to its end leaves there what there is of the notebook, a run.json that says how it ended
     (exit_reason: failed, killed, timed out or interrupted, and a message of one line) and traceback.txt, if an error
     ended it. The next run with the same inputs goes on from the trials that were stored.
@@ -91,7 +92,7 @@ def run_study(
         identity = _identity(card, notebook, module, preset, parameters, trials, blocked, level)
         folder = project.reports / study
         with _alone(folder, say):
-            if done := _published(project, study, identity, say):
+            if done := _published(project, study, identity, [] if blocked else trials, store, say):
                 claims = json.loads((done.path / "results.json").read_text())["claims"]
                 return Run(done, False, blocked, claims)
             partial = folder / f"{identity}.partial"
@@ -200,13 +201,20 @@ def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _published(project: Project, study: str, identity: str, say: Callable[[str], None]) -> Version | None:
-    """The newest version with these inputs, if it is as it was published."""
+def _published(
+    project: Project, study: str, identity: str, trials: list[Trial], store: Store, say: Callable[[str], None]
+) -> Version | None:
+    """The newest version with these inputs, if it is as it was published and its trials are in the store."""
     same = [version for version in versions(project.reports, study) if version.hash == identity]
-    if same and any(manifest_problems(same[-1])):
+    if not same:
+        return None
+    if any(manifest_problems(same[-1])):
         say(f"{same[-1].name} was changed after it was published (see `redraw check`): making it again")
         return None
-    return same[-1] if same else None
+    if any(store.get(trial.key) is None for trial in trials):
+        say(f"{same[-1].name} has the same inputs but was not computed here: running it")
+        return None
+    return same[-1]
 
 
 def _rewrite_board(project: Project, say: Callable[[str], None]) -> None:
