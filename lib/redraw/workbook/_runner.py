@@ -71,10 +71,10 @@ def run_study(
     """Run the study's trials, execute its notebook, rule on its claims and publish the version.
 
     A version with the same inputs is left as it is if its trials are stored here; one that came with the checkout is
-    not taken on trust but run again, into a version of its own. Until all of it is there the folder is `<hash>.partial`; a run
-    that does not come to its end leaves there what there is of the notebook, a run.json that says how it ended
-    (exit_reason: failed, killed, timed out or interrupted, and a message of one line) and traceback.txt, if an error
-    ended it. The next run with the same inputs goes on from the trials that were stored.
+    not taken on trust but run again, into a version of its own. Until all of it is there the folder is
+    `<hash>.partial`; a run that does not come to its end leaves there what there is of the notebook, a run.json that
+    says how it ended (exit_reason: failed, killed, timed out or interrupted, and a message of one line) and
+    traceback.txt, if an error ended it. The next run with the same inputs goes on from the trials that were stored.
     deadline: minutes after which the run is ended, its processes killed; needs the main thread.
     level: the confidence of the verdicts; looks: how often they were looked at before, for run.json.
     Raises ParameterError, CardError, NotebookError for a wrong request and DataCorrupt for a damaged file of data that
