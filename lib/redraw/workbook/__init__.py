@@ -3,11 +3,7 @@
 Names are imported when first used, so that a wrong request is refused before the numerical libraries load.
 """
 
-import sys
 from importlib import import_module
-
-# jsonschema compiles this optional grammar of URI formats when it is imported, for a second; no notebook has them.
-sys.modules.setdefault("rfc3987_syntax", None)
 
 _HOME = {
     "_card": ["Card", "CardError", "ParameterError", "load_card"],
