@@ -214,6 +214,56 @@ def test_letting_go_lets_the_weights_come_back():
     assert all(model.get_parameter(n)[~m].any() for n, m in masks.items())
 
 
+class Restless(torch.optim.Optimizer):
+    """Moves every weight and its state at every step, whatever the gradient."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for weight in self.param_groups[0]["params"]:
+            self.state[weight].setdefault("trace", torch.zeros_like(weight)).add_(1.0)
+            weight.add_(1e-3)
+
+
+def test_a_mask_holds_for_optimizers_that_move_weights_without_a_gradient():
+    model = network()
+    optimizer, masks = Restless(model.parameters()), random_masks(model)
+    masks.hold(model, optimizer)
+    for _ in train(model, optimizer, 5):
+        assert_pruned_are_zero(model, optimizer, masks, 1)
+
+
+def test_a_mask_holds_when_a_closure_computes_the_gradients():
+    model = network()
+    optimizer, masks = OPTIMIZERS["adam"](model.parameters()), random_masks(model)
+    masks.hold(model, optimizer)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(torch.randn(8, 2, 4, 4, generator=generator(0, "x"))).square().sum()
+        loss.backward()
+        return loss
+
+    for _ in range(5):
+        optimizer.step(closure)
+        assert_pruned_are_zero(model, optimizer, masks, 2)
+
+
+def test_a_mask_holds_when_weights_and_state_are_written_between_steps():
+    model = network()
+    optimizer, masks = OPTIMIZERS["adam"](model.parameters()), random_masks(model)
+    free = network(1)
+    other = OPTIMIZERS["adam"](free.parameters())
+    list(train(free, other, 3))
+    masks.hold(model, optimizer)
+    for _ in train(model, optimizer, 3):
+        assert_pruned_are_zero(model, optimizer, masks, 2)
+        model.load_state_dict(free.state_dict())
+        optimizer.load_state_dict(other.state_dict())
+
+
 def test_tighter_masks_can_be_held_on_top():
     model = network()
     optimizer, first = OPTIMIZERS["adamw"](model.parameters()), random_masks(model)

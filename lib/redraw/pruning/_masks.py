@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adagrad)
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes per number
 
 
@@ -85,28 +87,33 @@ class Masks(Mapping[str, Tensor]):
             parameters[name].masked_fill_(~mask.to(parameters[name].device), 0.0)
         return model
 
-    def hold(self, model: nn.Module, optimizer: torch.optim.Optimizer):
-        """Apply the masks now and after every `optimizer.step()`, to the weights and to their optimizer state.
+    def hold(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> "Hold":
+        """Keep the pruned weights and their optimizer state at exactly zero, now and after every `optimizer.step()`.
 
-        Both are needed: masking gradients alone lets momentum gathered earlier revive a weight, and weight decay
-        moves it. Every state tensor of a weight's shape is masked, whatever the optimizer calls it. What is pruned is
-        zero after the step even if its gradient was infinite or not a number. Gradients are left alone.
+        Masking gradients alone does not do it: momentum gathered earlier revives a weight, an update may mix weights,
+        and a closure computes gradients within the step. So as a step begins the gradients of pruned weights are set
+        to zero (who wants them reads them before), and after it the weights and each tensor of the optimizer's state
+        that has a weight's shape, whatever it is called. What must still be zero is not masked again: torch's own
+        `ELEMENTWISE` optimizers take zero weight, gradient and state to zero, so with them only what was written from
+        outside or is met for the first time is. Infinite gradients of pruned weights do no harm.
         Returns a handle; `handle.remove()` lets go.
         """
         self.apply(model)
         parameters = dict(model.named_parameters())
-        held = [(parameters[name], _Bits(mask.to(parameters[name].device))) for name, mask in self.items()]
+        held = [_Held(parameters[name], mask) for name, mask in self.items()]
 
         @torch.no_grad()
-        def enforce(optimizer, *_):
-            for weight, bits in held:
-                state = optimizer.state.get(weight, {})  # of a weight that is not the optimizer's there is none
-                values = [s for s in state.values() if torch.is_tensor(s) and s.shape == weight.shape]
-                for value in (weight, *values):
-                    kept = bits[value.element_size()]
-                    value.view(kept.dtype).bitwise_and_(kept)
+        def before(optimizer, arguments, named):
+            for one in held:
+                one.before_step(optimizer)
 
-        return optimizer.register_step_post_hook(enforce)
+        @torch.no_grad()
+        def after(optimizer, arguments, named):
+            closure = any(callable(argument) for argument in (*arguments, *named.values()))
+            for one in held:
+                one.after_step(optimizer, trusted=type(optimizer) in ELEMENTWISE and not closure)
+
+        return Hold(optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after))
 
     def pack(self) -> dict[str, Tensor]:
         """The masks at one bit per weight, as flat uint8 tensors: what is stored."""
@@ -118,19 +125,56 @@ class Masks(Mapping[str, Tensor]):
         return cls({name: _unpack(bits.to(weights[name].device), weights[name].shape) for name, bits in packed.items()})
 
 
-class _Bits(dict):
-    """A mask as integers of 1, 2, 4 or 8 bytes, made when asked for: all bits set where it keeps, none elsewhere.
+class Hold:
+    """What holds masks on an optimizer; `remove` lets go."""
 
-    And-ing them to the numbers' own bits is as fast as multiplying by zeros and ones (filling by a boolean mask takes
-    twenty times as long), and gives zero for infinities and not-a-numbers too.
+    def __init__(self, *hooks: RemovableHandle):
+        self._hooks = hooks
+
+    def remove(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+class _Held:
+    """A weight, its mask as integers (by bytes per number), and what of it is known to be zero where pruned.
+
+    And-ing the integers to the numbers' own bits is as fast as multiplying by zeros and ones (filling by a boolean
+    mask takes twenty times as long), and gives zero for infinities and not-a-numbers too.
     """
 
-    def __init__(self, mask: Tensor):
-        self.mask = mask
+    def __init__(self, weight: Tensor, mask: Tensor):
+        self.weight, self.mask = weight, mask.to(weight.device)
+        self.bits: dict[int, Tensor] = {}
+        self.version = -1
+        self.state: list[Tensor] = []
 
-    def __missing__(self, size: int) -> Tensor:
-        self[size] = -self.mask.to(INTEGERS[size])
-        return self[size]
+    def before_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.weight.grad is not None:
+            self._clear(self.weight.grad)
+        if self.weight._version != self.version:  # written to since the last step
+            self._clear(self.weight)
+        self._clear_state(optimizer, trusted=True)
+
+    def after_step(self, optimizer: torch.optim.Optimizer, trusted: bool) -> None:
+        self._clear_state(optimizer, trusted)
+        if not trusted:
+            self._clear(self.weight)
+        self.version = self.weight._version
+
+    def _clear_state(self, optimizer: torch.optim.Optimizer, trusted: bool) -> None:
+        state = optimizer.state.get(self.weight, {})  # of a weight that is not the optimizer's there is none
+        values = [s for s in state.values() if torch.is_tensor(s) and s.shape == self.weight.shape]
+        for value in values:
+            if not (trusted and any(value is known for known in self.state)):
+                self._clear(value)
+        self.state = values
+
+    def _clear(self, values: Tensor) -> None:
+        size = values.element_size()
+        if size not in self.bits:
+            self.bits[size] = -self.mask.to(INTEGERS[size])  # all bits set where it keeps, none elsewhere
+        values.view(INTEGERS[size]).bitwise_and_(self.bits[size])
 
 
 def _pack(mask: Tensor) -> Tensor:

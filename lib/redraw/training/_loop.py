@@ -17,7 +17,7 @@ def batches(x: Tensor, y: Tensor, batch_size: int, generator: torch.Generator) -
     whole = len(x) // batch_size * batch_size
     while True:
         for index in torch.randperm(len(x), generator=generator)[:whole].split(batch_size):
-            yield x[index], y[index]
+            yield x.index_select(0, index), y.index_select(0, index)  # half the time of x[index]
 
 
 def steps(
