@@ -103,7 +103,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 def entry(monkeypatch):
     """Put a dataset into the catalog for this test: entry(name, {file: content}, *sources, ...)."""
 
-    def put(name, contents, *sources, read="redraw.data._tables:read_tables", validation=0):
+    def put(name, contents, *sources, read="redraw.data._tables:read_tables", validation=0, kind=None):
         made = _catalog.Entry(
             name=name,
             about="a test's",
@@ -113,6 +113,7 @@ def entry(monkeypatch):
             validation=validation,
             files={file: sum_of(content) for file, content in contents.items()},
             sources=sources,
+            kind=kind or ("examples" if validation else "tables"),
         )
         monkeypatch.setitem(_catalog.CATALOG, name, made)
         return made

@@ -4,8 +4,9 @@
     mnist = load("mnist", seed=1)        # 55,000 / 5,000 / 10,000, normalized
     mnist.train_x.shape                  # (55000, 1, 28, 28)
 
-`locate` gives verified files, `load` tensors with a seeded split, `tables` published tables as data frames.
-`digits` and `mnist1d` need no files. REDRAW_DATA may name folders that are searched first.
+`locate` gives verified files, `load` tensors with a seeded split, `tables` published tables as data frames,
+`text` a text as a sequence of characters. `digits` and `mnist1d` need no files. REDRAW_DATA may name folders
+that are searched first.
 """
 
 from redraw.data._catalog import Entry, Source, UnknownDataset, checksums, describe, names, reader
@@ -22,6 +23,7 @@ from redraw.data._files import (
 from redraw.data._load import load, tables
 from redraw.data._mnist1d import make_mnist1d
 from redraw.data._tensors import Arrays, Dataset, split
+from redraw.data._text import Text, text
 
 __all__ = [
     "Arrays",
@@ -31,6 +33,7 @@ __all__ = [
     "Entry",
     "FileState",
     "Source",
+    "Text",
     "UnknownDataset",
     "available",
     "cache_folder",
@@ -44,5 +47,6 @@ __all__ = [
     "reader",
     "split",
     "tables",
+    "text",
     "verify",
 ]

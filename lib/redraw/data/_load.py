@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from redraw.data._catalog import describe, reader
+from redraw.data._catalog import describe, expect, reader
 from redraw.data._files import locate
 from redraw.data._tensors import Arrays, Dataset, split
 
@@ -22,8 +22,7 @@ def load(name: str, *, validation: int | None = None, seed: int = 0) -> Dataset:
     cannot be had.
     """
     entry = describe(name)
-    if not entry.validation:
-        raise ValueError(f"dataset: {name} holds tables, not examples; redraw.data.tables reads it")
+    expect(entry, "examples")
     arrays = _arrays(name)
     return split(name, arrays, entry.validation if validation is None else validation, seed)
 
@@ -46,11 +45,10 @@ def _arrays(name: str) -> Arrays:
 
 
 def tables(name: str) -> "dict[str, DataFrame]":
-    """File name -> table, for the datasets that are published tables (steplaw, chinchilla).
+    """File name -> table, for the datasets that are tables (steplaw, chinchilla, micro_sweep).
 
     Raises UnknownDataset or ValueError for a name that is none of them, DataUnavailable when the files cannot
     be had.
     """
-    if describe(name).validation:
-        raise ValueError(f"dataset: {name} holds examples, not tables; redraw.data.load reads it")
+    expect(describe(name), "tables")
     return reader(name)(locate(name))

@@ -3,5 +3,20 @@
 from redraw.models._conv import conv
 from redraw.models._initialize import initialize
 from redraw.models._lenet import lenet_300_100
+from redraw.models._lenet5 import lenet_5
+from redraw.models._resnet import resnet_18
+from redraw.models._small import perceptron, small_conv
+from redraw.models._transformer import count_parameters, initialize_transformer, transformer
 
-__all__ = ["conv", "initialize", "lenet_300_100"]
+__all__ = [
+    "conv",
+    "count_parameters",
+    "initialize",
+    "initialize_transformer",
+    "lenet_300_100",
+    "lenet_5",
+    "perceptron",
+    "resnet_18",
+    "small_conv",
+    "transformer",
+]
