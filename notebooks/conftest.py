@@ -21,6 +21,12 @@ NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+
 COMPARED = pytest.StashKey[dict[str, bool]]()
 
 
+def pytest_collectstart(collector):
+    """Warnings and progress bars are no results: what a cell writes to stderr is not compared."""
+    if hasattr(collector, "skip_compare"):
+        collector.skip_compare += ("stderr",)
+
+
 def pytest_collection_modifyitems(config, items):
     """Give tagged cells their tolerance, and note which there are."""
     cells = [item for item in items if hasattr(item, "cell") and CHECKED in _tags(item)]

@@ -57,6 +57,11 @@ WRONG = {
     ("runn",): "No such command 'runn'",
     ("run", "tiny", "--presett", "smoke"): "No such option: --presett",
     ("new", "Not-a-name"): "study 'Not-a-name': must be at most 60 lower-case letters, digits and underscores",
+    ("run", "tiny", "--from", "7"): "version '7': tiny has no version yet",
+    ("run", "--all", "--from", "7"): "from: names a version of one study, so it cannot be given with --all",
+    ("crate", "tiny", "--out", "new"): "version 'newest': tiny has no version yet",
+    ("crate", "tony", "--out", "new"): "study 'tony': must be one of tiny",
+    ("crate", "tiny"): "--out",
     ("new", "class"): "study 'class': must be at most 60 lower-case letters, digits and underscores",
     ("new", "tiny"): "study tiny: params/tiny.yaml exists already",
     ("data", "fetch", "mnits"): "mnits",
@@ -238,7 +243,7 @@ def exit_code(monkeypatch, capsys, arguments):
 WORDS = [
     *("run", "show", "list", "board", "check", "data", "verify", "power", "diff", "tiny", "C1", "smoke", "1", "nan"),
     *("--preset", "--preset=paper", "-p", "-p=", "seeds=3", "seeds=", "--all", "--json", "--jobs", "--deadline"),
-    *("--help", "--", "-", "\x00", "é"),
+    *("crate", "--out", "--from", "--help", "--", "-", "\x00", "é"),
 ]
 HOSTILE = [b"x = 1; import os", b"<script>alert(1)</script>", b"&a", b"*a", b"!!python/object:os.system", b"\t", b"{"]
 

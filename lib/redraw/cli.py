@@ -15,6 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from redraw.workbook import CardError, NotebookError, ParameterError, find_project
+from redraw.workbook._project import default_jobs
+from redraw.workbook._startup import without_uri_grammar
+from redraw.workbook._versions import find_records, find_version
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help=__doc__.splitlines()[0])
 data_app = typer.Typer(no_args_is_help=True, help="Datasets: what there is, where it comes from, whether it is intact.")
@@ -46,6 +49,7 @@ out.on_broken_pipe = _gone  # rich would leave with 1
 
 def main() -> None:
     """Entry point: runs a command and turns whatever goes wrong into one line and the exit code of the contract."""
+    without_uri_grammar()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, _interrupt)
@@ -88,9 +92,12 @@ def _exit_code() -> int:
 def _exit_code_of(error: Exception) -> int:
     """The exit code of an error from the numerical side, whose classes are loaded by now."""
     from redraw._cli_refine import NormsError
+    from redraw._cli_scaling import FitError
+    from redraw._cli_selection import SelectionRequestError
     from redraw.data import DataCorrupt, DataUnavailable, UnknownDataset
 
-    if isinstance(error, CardError | NotebookError | ParameterError | NormsError | UnknownDataset | DataCorrupt):
+    own = FitError | NormsError | SelectionRequestError
+    if isinstance(error, own | CardError | NotebookError | ParameterError | UnknownDataset | DataCorrupt):
         return WRONG
     return BLOCKED if isinstance(error, DataUnavailable) else FAILED
 
@@ -156,6 +163,9 @@ def run(
     deadline: Annotated[float, typer.Option(metavar="MINUTES", help="End the run after so long.")] = None,
     until: Annotated[bool, typer.Option("--until-decided", help="Add seeds until main claims are decided.")] = False,
     budget: Annotated[float, typer.Option("--budget-minutes", metavar="MINUTES", help="Add none beyond these.")] = None,
+    source: Annotated[
+        str, typer.Option("--from", metavar="VERSION", help="Do not compute the trials that a version recorded.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
     as_json: Json = False,
 ) -> int:
@@ -170,14 +180,16 @@ def run(
         raise ParameterError(f"budget-minutes: must be a number of minutes above 0, got {budget:g}")
     if deadline is not None and not 0 < deadline < 1e6:
         raise ParameterError(f"deadline: must be a number of minutes above 0, got {deadline:g}")
-    if not (count := os.environ.get("REDRAW_JOBS", "1") or "1").isdecimal() or int(count) < 1:
-        raise ParameterError(f"REDRAW_JOBS: must be an integer from 1, got {count!r}")
+    if source is not None and everything:
+        raise ParameterError("from: names a version of one study, so it cannot be given with --all")
+    default_jobs()  # refuses a wrong REDRAW_JOBS
     studies = project.studies() if everything else [study]
     for name in studies:  # refuse what is wrong in any of them before the first starts
         project.card(name).resolve(preset, overrides)
         project.notebook(name)
         project.find_module(name)
-    from redraw.workbook import run_study, until_decided
+    records = find_records(project, study, source) if source is not None else None
+    from redraw.workbook import Store, run_study, until_decided
 
     begin = partial(until_decided, budget_minutes=budget) if until else run_study
     code, documents = DONE, []
@@ -191,6 +203,7 @@ def run(
                     preset=preset,
                     overrides=overrides,
                     jobs=jobs,
+                    store=Store(records=records),
                     deadline=deadline,
                     on_progress=on_progress,
                     say=_say,
@@ -273,14 +286,29 @@ def power(
 @app.command()
 def diff(study: str, a: str, b: str, as_json: Json = False) -> None:
     """What differs between two versions (by number or name, or newest), and the verdicts that moved."""
+    project = find_project()
+    pair = [find_version(project, study, name) for name in (a, b)]
     from redraw import _tables
     from redraw.workbook import _diff
 
-    project = find_project()
-    found = _diff.diff(*(_diff.find_version(project, study, name) for name in (a, b)))
+    found = _diff.diff(*pair)
     if as_json:
         return _print_json(found)
     out.print(_tables.difference(found, MARKS))
+
+
+@app.command()
+def crate(
+    study: str,
+    version: Annotated[str, typer.Argument(help="A number, a name or newest.")] = "newest",
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")] = ...,
+) -> None:
+    """A version and how it was made as an RO-Crate (Process Run Crate), to hand on or to archive."""
+    from redraw.workbook._crate import write_crate
+
+    project = find_project()
+    write_crate(project, find_version(project, study, version), folder)
+    out.print(f"wrote {_shown(folder.resolve())}", soft_wrap=True)
 
 
 @app.command()
@@ -317,6 +345,106 @@ def refine(
     if as_json:
         return _print_json(found.to_dict())
     out.print(_cli_refine.table(found))
+
+
+@app.command()
+def predict(
+    params: Annotated[float, typer.Option(help="Parameters of the model, without its vocabulary.")],
+    tokens: Annotated[float, typer.Option(help="Tokens to train on.")],
+    law: Annotated[str, typer.Option(help="One law, by name; otherwise all.")] = None,
+    loss: Annotated[float, typer.Option(help="Expected final loss (nats a token), which two of the laws need.")] = None,
+    level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    as_json: Json = False,
+) -> None:
+    """Learning rate and batch size for a model of your own, by the published laws."""
+    from redraw import _cli_scaling
+
+    found = _cli_scaling.predictions(params, tokens, law, loss, level)
+    if as_json:
+        return _print_json(found)
+    out.print(_cli_scaling.prediction_table(found))
+
+
+@app.command()
+def fit(
+    file: Annotated[Path, typer.Argument(help="CSV with a header, a run a row.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="surface: L = E + A/N^alpha + B/D^beta, columns N, D, loss. saturating: L = E + A/x^alpha, columns x, "
+            "loss. power: a power law of the last column in all others. sweep: best learning rate and batch as power "
+            "laws, columns N, D, lr, batch, loss."
+        ),
+    ] = "surface",
+    columns: Annotated[
+        str, typer.Option(help="Where the file's names differ: N=params,loss=val_loss. For power: those to use.")
+    ] = "",
+    delta: Annotated[float, typer.Option(help="Of the Huber loss (surface, saturating).")] = 1e-3,
+    threshold: Annotated[float, typer.Option(help="Runs this close to their cell's best count (sweep).")] = 0.0025,
+    as_json: Json = False,
+) -> None:
+    """A scaling law fitted to a table of your own, with standard errors and intervals."""
+    from redraw import _cli_scaling
+
+    found = _cli_scaling.fit_file(file, kind, columns, delta=delta, threshold=threshold)
+    if as_json:
+        return _print_json(found)
+    out.print(_cli_scaling.fit_table(found))
+
+
+@app.command()
+def score(
+    dataset: Annotated[str, typer.Option(help="Whose training examples; see `redraw data list`.")],
+    save: Annotated[Path, typer.Option(help="Write the scores to a .safetensors file.")],
+    method: Annotated[str, typer.Option(help="el2n, grand, loss, margin, forgetting, input_norm or random.")] = "el2n",
+    network: Annotated[str, typer.Option(help="mlp, lenet_5, small_conv or resnet_18.")] = "mlp",
+    epoch: Annotated[int, typer.Option(min=0, help="After so many epochs; 0 is the initialization.")] = 5,
+    networks: Annotated[int, typer.Option(min=1, help="Networks to average over.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first network.")] = 0,
+    checkpoints: Annotated[Path, typer.Option(help="Keep each epoch's weights here, and use those kept.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score how hard each training example of a dataset is, by networks trained for a few epochs."""
+    from redraw import _cli_selection
+
+    if save.suffix != ".safetensors":  # before networks train
+        raise UsageError(f"{save}: must end in .safetensors")
+    scores = _cli_selection.score(dataset, method, network, epoch, networks, seed, checkpoints)
+    _cli_selection.save_scores(scores, save)
+    _say(f"wrote {save}")
+    about = _cli_selection.about(scores)
+    if as_json:
+        return _print_json(about)
+    table = Table("scores", "")
+    for name, value in about.items():
+        table.add_row(name, "\n".join(value) if isinstance(value, list) else "" if value is None else str(value))
+    out.print(table)
+
+
+@app.command()
+def select(
+    scores: Annotated[Path, typer.Argument(help="A file that `redraw score` wrote.")],
+    keep: Annotated[str, typer.Option(help="A fraction, or a number of examples.")],
+    policy: Annotated[str, typer.Option(help="hardest, easiest, stratified or random.")] = "hardest",
+    skip: Annotated[str, typer.Option(help="Leave out so many of the hardest first: a fraction or a number.")] = "0",
+    balanced: Annotated[bool, typer.Option("--balanced", help="The same share of every class.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="For what is drawn at random, ties too.")] = 0,
+    save: Annotated[Path, typer.Option(help="Write the ids to a .csv file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Which examples to keep, by a file of scores: their positions in the dataset, ascending."""
+    from redraw import _cli_selection
+
+    found = _cli_selection.select_file(scores, keep, policy, skip, balanced=balanced, seed=seed)
+    if save:
+        _cli_selection.save_ids(found, save)
+        _say(f"wrote {save}")
+    if as_json:
+        return _print_json(found.to_dict())
+    span = f"{found.method} from {found.lowest:.4g} to {found.highest:.4g}"
+    out.print(f"{len(found.ids):,} of {found.examples:,} examples kept, {policy}: {span}")
+    if not save:
+        out.print(" ".join(map(str, found.ids)), soft_wrap=True, markup=False)
 
 
 @app.command()

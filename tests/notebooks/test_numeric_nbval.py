@@ -187,3 +187,18 @@ def test_a_session_in_which_all_is_compared_passes_and_a_wrong_tag_stops_it(proj
     assert "1 of 1 cells" in said, "a cell left out by request is not awaited"
     code, said, _ = session(project, [cell("print(1.5)", "1.51\n", "tolerance:Nera")])
     assert code == 4 and "Cell 0: tag tolerance:Nera: claim 'Nera'" in said and "Traceback" not in said
+
+
+def test_a_dead_kernel_fails_the_session_and_its_later_cells_count_as_not_compared(project):
+    """nbval waits out the cell's time and calls the later cells expected failures: hence the time in the Makefile."""
+    cells = [cell("import os; os._exit(1)", "1\n"), cell("print(2)", "2\n")]
+    code, said, outcomes = session(project, cells, "--nbval-cell-timeout=3")
+    assert code == 1 and outcomes == ["failure", "skipped"], said
+    assert "0 of 2 cells" in said and said.count("NOT COMPARED") == 2
+    assert "--nbval-cell-timeout=120" in (CONFTEST.parents[1] / "Makefile").read_text()
+
+
+def test_warnings_and_progress_bars_beside_a_compared_output_do_no_harm(project):
+    noise = "import sys\nfor i in range(3):\n    print(i, end='\\r', file=sys.stderr)\n"
+    code, said, outcomes = session(project, [cell(noise + "print(1.5)", "1.5\n"), cell(noise + "print(2)", "3\n")])
+    assert code == 1 and outcomes == ["passed", "failure"], said

@@ -8,7 +8,8 @@ import pytest
 
 from redraw import cli
 from redraw.workbook import ParameterError, Samples, versions
-from redraw.workbook._diff import changes, diff, find_version
+from redraw.workbook._diff import changes, diff
+from redraw.workbook._versions import find_version
 
 SEEDS = range(3)
 

@@ -181,6 +181,22 @@ def at_once(execute, count, width):
         assert [printed(run.result()) for run in runs] == [f"{n}\n" for n in range(count)]
 
 
+def test_each_of_several_at_once_has_its_own_working_folder(tmp_path):
+    """Papermill changes the folder of its whole process, which is ours to share with nobody."""
+
+    def run(name):
+        (tmp_path / name).mkdir()
+        cell = new_code_cell("import os, time\ntime.sleep(1)\nprint(os.getcwd())", id="one")
+        nbformat.write(new_notebook(cells=[cell]), tmp_path / f"{name}.ipynb")
+        execute_notebook(tmp_path / f"{name}.ipynb", tmp_path / name / "target.ipynb", {}, environment={})
+        return printed(nbformat.read(tmp_path / name / "target.ipynb", as_version=4))
+
+    before = os.getcwd()
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, "ab")) == [f"{tmp_path / name}\n" for name in "ab"]
+    assert os.getcwd() == before
+
+
 def test_several_at_once_do_not_meet(execute):
     """Each has processes and an address of its own, so that even threads can start them."""
     at_once(execute, 3, 3)

@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from redraw.workbook import _pages as pages
 from redraw.workbook import _report as report
 from redraw.workbook._claims import Samples
+from redraw.workbook._command import command
 from redraw.workbook._judge import _region
 from redraw.workbook._picture import draw, draw_parts
 from redraw.workbook._report import ReportError, write_report
@@ -365,7 +366,7 @@ def test_how_seeds_were_added_is_told(make_version, make_card):
     told = " ".join(read(folder).find("section", attrs={"aria-labelledby": "provenance"}).text.split())
     assert "in 2 looks of at most 3: 3 seeds at level 0.99, 6 seeds at level 0.99" in told
     assert "It stopped because it is decided." in told
-    assert "--until-decided --budget-minutes 30.0 -p seeds=3" in told
+    assert "-p seeds=3 --until-decided --budget-minutes 30" in told
 
 
 def test_pictures_that_are_too_many_are_left_out(make_version, make_card):
@@ -465,13 +466,14 @@ def test_the_command_runs_the_same_parameters(make_version, make_card):
     card = make_card()
     folder = make_version(card, parameters={"rounds": "3", "seeds": "4,5", "lr": "0.002"})
     results = json.loads((folder / "results.json").read_text())
-    words = shlex.split(report.command(results, card))
+    asked = command(card, "laptop", results["parameters"])
+    words = shlex.split(asked)
     assert words[:5] == ["redraw", "run", "lottery_ticket", "--preset", "laptop"]
     overrides = dict(word.split("=", 1) for word in words[6::2])
     assert words[5::2] == ["-p"] * 3 and card.resolve("laptop", overrides) == results["parameters"]
     write_report(folder, card)
     soup = read(folder)
-    assert soup.find(class_="command").text == report.command(results, card)
+    assert soup.find(class_="command").text == asked
     assert len(soup.select(".parameters .main")) == 3
 
 

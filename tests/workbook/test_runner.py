@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from redraw import data
-from redraw.workbook import NotebookFailed, Project, Store, TrialError, _runner, run_study
+from redraw.workbook import NotebookFailed, Project, Store, TrialError, _report, run_study
 from redraw.workbook._check import manifest_problems
 from redraw.workbook._runner import RunTimedOut
 from redraw.workbook._versions import versions
@@ -33,7 +33,16 @@ if how == "exit":
 if how == "sleep":
     time.sleep(600)"""
 
-FILES = {"MANIFEST.sha256", "report.html", "report.ipynb", "results.json", "run.json", "trials.csv", "begun"}
+FILES = {
+    "MANIFEST.sha256",
+    "report.html",
+    "report.ipynb",
+    "results.json",
+    "run.json",
+    "trials.csv",
+    "trials.jsonl.gz",
+    "begun",
+}
 
 
 @pytest.fixture
@@ -199,7 +208,7 @@ def test_an_error_after_the_notebook(run, checkout, monkeypatch, where):
     if where == "measure":
         edit_module(checkout, 'Samples.of(table["mean"])', 'Samples.of(table["means"])')
     else:
-        monkeypatch.setattr(_runner, "write_report", lambda *_: 1 / 0)
+        monkeypatch.setattr(_report, "write_report", lambda *_: 1 / 0)
     with pytest.raises((KeyError, ZeroDivisionError)):
         run()
     assert checkout.record()["exit_reason"] == "failed" and not found(checkout)
@@ -351,12 +360,15 @@ def results_of(checkout):
 
 
 def shoot(checkout, kills, rng):
-    """Kill runs of 24 short trials at random moments; then let one end, and return what it came to."""
+    """Kill runs of 24 short trials at random moments; then let one end, and return what it came to.
+
+    Not before a run has said something: while Python starts, an interrupt is Python's to tell.
+    """
     command = "run", "tiny", "--preset", "smoke", "-p", "seeds=24", "-p", "seconds=0.05"
     store = checkout.root.parent / "store"
     for _ in range(kills):
         process = checkout.start(*command, "--jobs", str(rng.choice([1, 2])))
-        wait_for(lambda p=process: list(checkout.reports.glob("tiny/*.partial/begun.json")) or p.poll() is not None)
+        wait_for(lambda p=process: (store.parent / "errors").stat().st_size or p.poll() is not None)
         time.sleep(rng.uniform(0, 1.5))
         process.send_signal(rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
         assert checkout.wait(process).code in (-signal.SIGKILL, 130, 0)

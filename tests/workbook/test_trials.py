@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from redraw import data
-from redraw.workbook import Store, Trial, TrialError, run_trials
+from redraw.workbook import ParameterError, Store, Trial, TrialError, run_trials
 from redraw.workbook import _trials as module
 
 MODULE = "redraw_test_trials"
@@ -342,6 +342,10 @@ def test_any_executor_will_do(store, tmp_path):
 def test_jobs_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("REDRAW_JOBS", "3")
     assert module.default_jobs() == 3
+    for text in ("three", "0", "-1", "1.5", " "):
+        monkeypatch.setenv("REDRAW_JOBS", text)
+        with pytest.raises(ParameterError, match=f"^REDRAW_JOBS: must be an integer from 1, got '{text}'$"):
+            module.default_jobs()
     monkeypatch.delenv("REDRAW_JOBS")
     assert module.default_jobs() == len(os.sched_getaffinity(0))
     monkeypatch.delattr(os, "sched_getaffinity")
@@ -625,3 +629,26 @@ def test_a_reader_of_data_that_was_edited_is_refused(store, monkeypatch):
         run_trials([one], store=store, jobs=1)
     monkeypatch.undo()
     assert run_trials([one], store=store, jobs=1)[0]["seed"] == 0
+
+
+def test_only_trials_whose_data_can_be_had_are_reachable(monkeypatch):
+    def fetch(names):
+        if "mnist" in names:
+            raise data.DataUnavailable("mnist: no source has train-images\nand how to place it")
+
+    monkeypatch.setattr(data, "fetch", fetch)
+    free, bundled = Trial("m:f", {}, 0), Trial("m:f", {"dataset": "digits"}, 0)
+    missing = Trial("m:f", {"dataset": "mnist"}, 0)
+    upon = Trial("m:f", {}, 1, {"previous": Trial("m:f", {}, 2, {"previous": missing})})
+    assert module.reachable([free, bundled, missing, upon]) == ([free, bundled], "mnist: no source has train-images")
+    assert module.reachable([free, bundled]) == ([free, bundled], "")
+    assert module.datasets([free, bundled, upon]) == ["digits", "mnist"]
+
+
+def test_damaged_data_are_not_taken_for_missing(monkeypatch):
+    def fetch(names):
+        raise data.DataCorrupt("mnist: damaged")
+
+    monkeypatch.setattr(data, "fetch", fetch)
+    with pytest.raises(data.DataCorrupt):
+        module.reachable([Trial("m:f", {"dataset": "mnist"}, 0)])

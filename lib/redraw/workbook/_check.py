@@ -11,8 +11,7 @@ from redraw.workbook._card import Card, CardError
 from redraw.workbook._claims import Claim
 from redraw.workbook._project import NotebookError, Project
 from redraw.workbook._rulings import rule
-from redraw.workbook._store import sha256_file
-from redraw.workbook._versions import Version, newest_versions, versions
+from redraw.workbook._versions import Version, manifest_problems, newest_versions, versions
 
 MOST_LINES = 15
 MOST_LINES_IN_FUNCTION = 5
@@ -137,27 +136,6 @@ def _opening(cell: dict) -> str:
 
 
 # Reports --------------------------------------------------------------------------------------------------------
-
-
-def manifest_problems(version: Version) -> Iterator[str]:
-    """How a version's files differ from its manifest, a line each."""
-    listed = {}
-    try:
-        for line in (version.path / "MANIFEST.sha256").read_text("utf-8").splitlines():
-            digest, _, name = line.partition("  ")
-            listed[name] = digest
-    except (OSError, ValueError):
-        yield "MANIFEST.sha256 cannot be read"
-        return
-    present = {path.relative_to(version.path).as_posix(): path for path in version.path.rglob("*") if path.is_file()}
-    present.pop("MANIFEST.sha256")
-    for name in sorted({*listed, *present} | {"results.json", "run.json", "report.ipynb", "report.html", "trials.csv"}):
-        if name not in present:
-            yield f"{name} is missing"
-        elif name not in listed:
-            yield f"{name} is not in the manifest"
-        elif present[name].is_symlink() or sha256_file(present[name]) != listed[name]:
-            yield f"{name} was changed after the run"
 
 
 def _verdict_problems(version: Version, card: Card, module) -> Iterator[str]:

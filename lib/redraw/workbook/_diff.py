@@ -11,34 +11,10 @@ from pydantic import ValidationError
 
 from ._card import ParameterError
 from ._claims import Claim
-from ._project import Project
-from ._versions import Version, versions
+from ._versions import Version
 
 _STACK = ("torch", "numpy")
 _SHOWN = ("outcome", "scope", "measured", "interval", "level", "seeds", "p_value", "criterion")
-
-
-def find_version(project: Project, study: str, name: str) -> Version:
-    """The version of a study by its number (`3`, `0003`), its name, the start of its name, or `newest`.
-
-    Raises ParameterError, one line that lists what there is, when no version or more than one is meant.
-    """
-    there = versions(project.reports, study)
-    if not there:
-        project.card(study)  # an unknown study is the likelier mistake
-        raise ParameterError(f"version {name!r}: {study} has no version yet")
-    if name == "newest":
-        return there[-1]
-    if name.isdecimal() and len(name) < 19:
-        found = [version for version in there if version.number == int(name)]
-    else:
-        found = [version for version in there if name and version.name.startswith(name)]
-        found = [version for version in found if version.name == name] or found
-    if len(found) != 1:
-        listed = ", ".join(version.name for version in there)
-        kind = "must be one of" if not found else "fits more than one of"
-        raise ParameterError(f"version {name!r}: {kind} {listed}, a number or newest")
-    return found[0]
 
 
 def diff(a: Version, b: Version) -> dict[str, Any]:

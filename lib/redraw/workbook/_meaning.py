@@ -9,10 +9,12 @@ import hashlib
 import importlib.util
 import pkgutil
 import symtable
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 PACKAGE = "redraw"
@@ -36,8 +38,10 @@ def _read(path: Path) -> str:
 _LOADED: dict[Path, str] = {path: _read(path) for path in Path(__file__).resolve().parents[1].rglob("*.py")}
 
 
-def meaning(function: Callable, *, outside: tuple[str, ...] = FINGERPRINTED, now: bool = False) -> str:
+def meaning(function: Callable | str, *, outside: tuple[str, ...] = FINGERPRINTED, now: bool = False) -> str:
     """SHA-256 (hex) of the definitions reachable from `function`, packages in `outside` left unfollowed.
+
+    A function given as "module:name" is not imported for it.
 
     Reachability is static. Every global name that a definition mentions is followed through its module's own
     definitions and its imports from this package; a module or package that is imported as a whole counts whole; a name
@@ -51,7 +55,10 @@ def meaning(function: Callable, *, outside: tuple[str, ...] = FINGERPRINTED, now
 
     now: by the files as they stand, not as they were when this process loaded its code.
     """
-    module, name = function.__module__, function.__qualname__.split(".")[0]
+    if isinstance(function, str):
+        module, _, name = function.partition(":")
+    else:
+        module, name = function.__module__, function.__qualname__.split(".")[0]
     if now and any(not path.exists() or _read(path) != text for path, text in _LOADED.items()):
         return _walk(module, name, outside, _read)
     return _hash(module, name, outside)
@@ -137,7 +144,7 @@ def _define(module: str, name: str, walk: _Walk) -> None:
     if (module, name) in walk.found or walk.leaves_out(module):
         return
     statements = walk.source(module).bound[name]
-    walk.found[module, name] = "\n".join(map(ast.unparse, statements))
+    walk.found[module, name] = "\n".join(map(_text, statements))
     _import(module, walk)
     for statement in statements:
         _follow(statement, module, walk)
@@ -148,7 +155,7 @@ def _import(module: str, walk: _Walk) -> None:
     if (module, "") in walk.found or walk.leaves_out(module):
         return
     source = walk.source(module)
-    walk.found[module, ""] = "\n".join(map(ast.unparse, source.acts))
+    walk.found[module, ""] = "\n".join(map(_text, source.acts))
     parent = module.rpartition(".")[0]
     for imported in ([parent] if _in_package(parent) else []) + source.imports:
         _import(imported, walk)
@@ -171,7 +178,7 @@ def _reach_whole(module: str, walk: _Walk) -> None:
 
 def _follow(statement: ast.stmt, module: str, walk: _Walk) -> None:
     """Reach everything that a statement of `module` mentions."""
-    for name in sorted(_globals(_table(statement))):
+    for name in _mentioned(statement):
         for home in _homes(module, name, walk):
             _define(home, name, walk)
     _follow_imports(statement, module, walk)
@@ -249,8 +256,18 @@ def _parts(statement: ast.stmt) -> list[ast.stmt]:
     return [type(statement)(**{**vars(statement), "names": [alias]}) for alias in statement.names]
 
 
+@cache
+def _text(statement: ast.stmt) -> str:
+    return ast.unparse(statement)
+
+
+@cache
+def _mentioned(statement: ast.stmt) -> list[str]:
+    return sorted(_globals(_table(statement)))
+
+
 def _table(statement: ast.stmt) -> symtable.SymbolTable:
-    return symtable.symtable(ast.unparse(statement), "statement", "exec")
+    return symtable.symtable(_text(statement), "statement", "exec")
 
 
 def _binds(statement: ast.stmt) -> set[str]:
@@ -342,7 +359,7 @@ def _source_of(node: ast.ImportFrom, module: str) -> str:
 
 
 def _path(module: str) -> Path:
-    spec = importlib.util.find_spec(module)
+    spec = _spec(module)
     if spec is None or not spec.origin:
         raise ValueError(f"{module}: has no source file to hash")
     return Path(spec.origin).resolve()
@@ -357,7 +374,14 @@ def _modules_in(package: str) -> list[str]:
 
 
 def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+    return _spec(name) is not None
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """As `importlib.util.find_spec`, without importing the packages that the module is in: some draw, and are slow."""
+    if name in sys.modules or "." not in name:
+        return importlib.util.find_spec(name)
+    package = _spec(name.rpartition(".")[0])
+    if package is None or package.submodule_search_locations is None:
+        return None
+    return PathFinder.find_spec(name, package.submodule_search_locations)

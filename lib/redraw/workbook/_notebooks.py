@@ -15,13 +15,14 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
+
+from redraw.workbook._startup import without_uri_grammar
 
 MARK = "REDRAW_RUN"
 """The environment variable by which the processes of one execution know each other."""
@@ -45,13 +46,14 @@ def execute_notebook(
     *,
     environment: Mapping[str, str],
     cell_timeout: float = 3600,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     """Execute `source` with `parameters` (JSON values) injected into `target`, in `target`'s folder.
 
-    environment: variables for the kernel. The kernel is reached over an IPC address of its own, since ports can be
-    lost to another run; over TCP where the address would be too long. Papermill's own account is not trusted (a
-    killed kernel leaves a notebook that says "completed"): the run counts only when the child process has left its
-    completion record and every code cell was executed without an error.
+    environment: variables for the kernel; meanwhile: what this process does while the others start. The kernel is
+    reached over an IPC address of its own, since ports can be lost to another run; over TCP where the address would be
+    too long. Papermill's own account is not trusted (a killed kernel leaves a notebook that says "completed"): the run
+    counts only when the child process has left its completion record and every code cell was executed without error.
     Raises ValueError for a parameter name that is not a plain identifier, since papermill writes names as code;
     NotebookFailed when the notebook did not run to its end. No process outlives the call.
     """
@@ -80,6 +82,7 @@ def execute_notebook(
                 start_new_session=True,
             )
         try:
+            meanwhile()
             child.wait()
         finally:
             with undisturbed():
@@ -93,17 +96,22 @@ def execute_notebook(
             raise NotebookFailed(how, message) from None
     if outcome["outcome"] != "completed":
         raise NotebookFailed(outcome["outcome"], outcome["message"], outcome["details"])
-    if missing := _missing(nbformat.read(target, as_version=4)):
+    if missing := _missing(json.loads(target.read_text())):
         raise NotebookFailed("failed", missing)
 
 
-def _missing(notebook: nbformat.NotebookNode) -> str:
+def _missing(notebook: dict) -> str:
     """Why the notebook did not run whole, although papermill says it did; "" when it did."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    errors = [(cell, out) for cell in cells for out in cell.outputs if out.output_type == "error"]
-    skipped = sum(cell.execution_count is None for cell in cells)
-    told = [f"cell {cell.execution_count} ended in {out.ename}: {out.evalue}" for cell, out in errors[:1]]
+    cells = _code(notebook)
+    errors = [(cell, out) for cell in cells for out in cell["outputs"] if out["output_type"] == "error"]
+    skipped = sum(cell["execution_count"] is None for cell in cells)
+    told = [f"cell {cell['execution_count']} ended in {out['ename']}: {out['evalue']}" for cell, out in errors[:1]]
     return " and ".join(told + [f"{skipped} of {len(cells)} code cells were not executed"] * bool(skipped))
+
+
+def _code(notebook: dict) -> list[dict]:
+    """The code cells that have something to execute; papermill has validated what it wrote."""
+    return [c for c in notebook["cells"] if c["cell_type"] == "code" and "".join(c["source"]).strip()]
 
 
 # Ending processes -----------------------------------------------------------------------------------------------
@@ -158,6 +166,7 @@ def _marked(run: str) -> Iterator[psutil.Process]:
 
 def _main(place: str) -> None:
     """What the child process does: execute the request in `place`, and leave the completion record there."""
+    without_uri_grammar()
     parent, run = os.getppid(), os.environ[MARK]
     threading.Thread(target=_follow, args=(parent, run, place), daemon=True).start()
     request = json.loads((Path(place) / "request.json").read_text())
@@ -237,11 +246,10 @@ def _last_begun(notebook: Path) -> int:
     The kernel's own count is no guide: one that dies at once has not told it yet.
     """
     try:
-        cells = nbformat.read(notebook, as_version=4).cells
-    except (OSError, ValueError):
+        code = _code(json.loads(notebook.read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
         return 0
-    code = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
-    begun = [n for n, cell in enumerate(code, 1) if cell.metadata.get("papermill", {}).get("start_time")]
+    begun = [n for n, cell in enumerate(code, 1) if cell["metadata"].get("papermill", {}).get("start_time")]
     return begun[-1] if begun else 0
 
 

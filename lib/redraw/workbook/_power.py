@@ -11,10 +11,10 @@ import pandas as pd
 
 from ._card import Card
 from ._claims import Claim
+from ._command import command
 from ._judge import MOST_SEEDS, POWER, Outlook
-from ._project import Project
+from ._project import Project, default_jobs
 from ._rulings import foresee
-from ._trials import default_jobs
 from ._versions import Version, newest_versions
 
 Status = Literal["open", "at_the_margin", "decided", "exact", "blocked", "never_tested"]
@@ -116,12 +116,12 @@ def _never(card: Card, claim: Claim, preset: str | None, reason: str = "") -> Po
     able = [name for name in ("laptop", "paper", "smoke") if name in claim.scope and preset in (None, name)]
     where = f" under the {preset} preset" if preset else ""
     words = [f"The claim was never tested{where}{f' ({reason})' if reason else ''}, so no spread has been seen."]
-    command = f"redraw run {card.study} --preset {able[0]}" if able else None
-    if command:
-        words.append(f"Test it first: {command}")
+    first = command(card, able[0], {}) if able else None
+    if first:
+        words.append(f"Test it first: {first}")
     else:
         words.append(f"The {preset} preset cannot decide it; it takes {' or '.join(claim.scope)}.")
-    return Power(card.study, claim.id, "never_tested", None, preset, None, tuple(words), command=command)
+    return Power(card.study, claim.id, "never_tested", None, preset, None, tuple(words), command=first)
 
 
 def _trials(version: Version) -> pd.DataFrame:
@@ -142,17 +142,9 @@ def _cost(card: Card, version: Version, parameters: dict, table: pd.DataFrame, f
     if per_seed is not None:
         cost |= {"core_seconds": more * per_seed, "wall_seconds": more * per_seed / min(cores, max(more, 1))}
     if more and type(parameters.get("seeds")) is int:
-        cost["command"] = _command(card, version.preset, parameters, found.needed)
+        known = {name: value for name, value in parameters.items() if name in card.parameters}
+        cost["command"] = command(card, version.preset, known | {"seeds": found.needed})
     return cost
-
-
-def _command(card: Card, preset: str, parameters: dict, seeds: int) -> str:
-    """The command that runs the version again with as many seeds."""
-    usual, words = card.resolve(preset), []
-    for name, value in (parameters | {"seeds": seeds}).items():
-        if name in usual and usual[name] != value:
-            words.append(f"-p {name}={','.join(map(str, value)) if isinstance(value, list) else value}")
-    return " ".join(["redraw run", card.study, f"--preset {preset}", *words])
 
 
 def _drift(card: Card, run: dict, claim: Claim) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from . import _pages as pages
 from ._card import Card, Paper
 from ._claims import Claim
+from ._command import command, overrides, shown
 from ._picture import draw, draw_parts
 from ._story import read_figures, tell
 
@@ -90,8 +90,9 @@ def write_report(folder: Path, card: Card) -> None:
         story=story,
         figures=figures,
         sentences=_sentences(results, run),
+        origins=_origins(run),
         facts=_facts(run),
-        command=command(results, card, run.get("looks")),
+        command=_command(results, run, card),
         bibtex="\n\n".join(bibtex(paper) for paper in card.papers),
         version=str(results.get("version", folder.name)),
         started=pages.moment(results.get("started")),
@@ -307,7 +308,8 @@ class Setting:
 
 
 def _parameters(results: Mapping, card: Card) -> list[Setting]:
-    values, overrides = results.get("parameters", {}), _overrides(results, card)
+    values = results.get("parameters", {})
+    changed = overrides(card, results.get("preset"), values)
     paper = card.presets["paper"].values
     settings = []
     for name, value in values.items():
@@ -320,37 +322,17 @@ def _parameters(results: Mapping, card: Card) -> list[Setting]:
                 declared.role if declared else "",
                 shown(value).replace(",", ", "),
                 shown(paper[name]).replace(",", ", ") if name in paper else "–",
-                name in overrides,
+                name in changed,
                 name in paper and paper[name] != value,
             )
         )
     return settings
 
 
-def _overrides(results: Mapping, card: Card) -> dict[str, Any]:
-    """The parameters that are not as in the run's preset."""
-    preset = card.presets.get(results.get("preset"))
-    values = preset.values if preset else {}
-    return {k: v for k, v in results.get("parameters", {}).items() if k not in values or values[k] != v}
-
-
-def shown(value: Any) -> str:
-    """A parameter's value as one would type it: `true`, `0.2,0.1`, `1e-3`."""
-    if isinstance(value, list | tuple):
-        return ",".join(shown(item) for item in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def command(results: Mapping, card: Card, looks: Mapping | None = None) -> str:
-    """The command that runs this version again; `looks` as in run.json, where seeds were added until it was decided."""
-    words = ["redraw", "run", card.study, "--preset", str(results.get("preset"))]
-    if looks and looks.get("planned"):
-        first = results["parameters"] | {"seeds": looks["planned"][0]}
-        results = {**results, "parameters": first}
-        words += ["--until-decided", "--budget-minutes", str(looks.get("budget_minutes"))]
-    for name, value in _overrides(results, card).items():
-        words += ["-p", f"{name}={shown(value)}"]
-    return shlex.join(words)
+def _command(results: Mapping, run: Mapping, card: Card) -> str:
+    """The command that runs this version again."""
+    source = (run.get("seeded_from") or {}).get("version")
+    return command(card, results.get("preset"), results.get("parameters", {}), looks=run.get("looks"), source=source)
 
 
 # --- provenance ----------------------------------------------------------------------------------------------
@@ -378,9 +360,11 @@ _ELSEWHERE = {
     "parameters",
     "preset",
     "seconds",
+    "seeded_from",
     "started",
     "study",
     "trials",
+    "trials_from",
     "version",
 }
 
@@ -393,7 +377,39 @@ def _sentences(results: Mapping, run: Mapping) -> list[str]:
             f"{_count(trials['total'], 'trial')}: {trials.get('computed', 0):,} computed in this run, "
             f"{trials.get('reused', 0):,} taken from the store because nothing that could change them had changed."
         )
-    return said + _looks(run.get("looks"))
+    return said + _seeded(trials, run.get("seeded_from")) + _looks(run.get("looks"))
+
+
+def _seeded(trials: Mapping, source: Any) -> list[str]:
+    """What the run took from the version that it was asked to start from, and what did not come out the same here."""
+    if not isinstance(source, Mapping):
+        return []
+    version, odd = source.get("version"), source.get("disagreeing") or ()
+    said = [f"Taken from the records of {version} and not computed again: {_count(trials.get('seeded', 0), 'trial')}."]
+    if odd:
+        said.append(
+            f"{_count(len(odd), 'trial')} computed here did not come out, bit for bit, as {version} recorded them, so "
+            f"that machine and this one differ: {', '.join(map(str, odd))}. What was computed here counts."
+        )
+    return said
+
+
+def _origins(run: Mapping) -> list[tuple[str, str, str, int]]:
+    """For a run that started from a version: where its trials came from, as (origin, trial, seeds, how many)."""
+    if not run.get("seeded_from"):
+        return []
+    named = {"computed": "computed in this run", "store": "stored on this machine before"}
+    return [
+        (named.get(part["origin"], part["origin"]), part["function"], _seeds(part["seeds"]), part["trials"])
+        for part in run.get("trials_from", ())
+    ]
+
+
+def _seeds(seeds: list[int]) -> str:
+    """`0 to 4` for a run of them, else `0, 2, 3`."""
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
 
 
 def _looks(looks: Any) -> list[str]:

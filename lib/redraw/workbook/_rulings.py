@@ -7,25 +7,22 @@ from typing import Any
 
 import pandas as pd
 
-from redraw import data
 from redraw.workbook._card import Card
 from redraw.workbook._claims import Claim, Samples
 from redraw.workbook._judge import Outlook, Verdict, judge_all, outlook
-from redraw.workbook._trials import Trial, run_trials, trial_table
+from redraw.workbook._trials import Trial, reachable, run_trials, trial_table
 
 
 def gather(trials: Iterable[Trial], **options) -> pd.DataFrame:
     """Run what is missing of `trials` and return their table, a row per trial (`trial_table`).
 
-    When the data cannot be reached, says so in a line and returns an empty table, so that a notebook goes on with
-    what needs none. `options` go to `run_trials`.
+    Trials whose data cannot be reached are left out, which a line says, so that a notebook goes on with the others.
+    `options` go to `run_trials`.
     """
-    trials = list(trials)
-    try:
-        return trial_table(trials, run_trials(trials, **options))
-    except data.DataUnavailable as error:
-        print(f"blocked: {str(error).splitlines()[0]}")
-        return trial_table([], [])
+    trials, blocked = reachable(trials)
+    if blocked:
+        print(f"blocked: {blocked}")
+    return trial_table(trials, run_trials(trials, **options))
 
 
 def rule(

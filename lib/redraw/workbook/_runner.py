@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,20 @@ import nbformat
 import pandas as pd
 
 from redraw import data
-from redraw.workbook._board import write_board
 from redraw.workbook._card import Card, CardError, ParameterError
-from redraw.workbook._check import manifest_problems
+from redraw.workbook._command import command
+from redraw.workbook._digest import sha256_file
 from redraw.workbook._judge import Verdict
 from redraw.workbook._meaning import meaning, meaning_of_source
 from redraw.workbook._notebooks import execute_notebook, undisturbed
 from redraw.workbook._project import Project
 from redraw.workbook._provenance import environment
-from redraw.workbook._report import write_report
+from redraw.workbook._records import RECORDS, write_records
 from redraw.workbook._rulings import changed_parameters, rule
-from redraw.workbook._store import Store, canonical, sha256_file
-from redraw.workbook._trials import Progress, Trial, run_trials, trial_table
-from redraw.workbook._versions import Version, versions
+from redraw.workbook._seeding import account, bodies, told
+from redraw.workbook._store import Store, canonical
+from redraw.workbook._trials import Progress, Trial, datasets, reachable, run_trials, trial_table
+from redraw.workbook._versions import Version, manifest_problems, versions
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def run_study(
     `<hash>.partial`; a run that does not come to its end leaves there what there is of the notebook, a run.json that
     says how it ended (exit_reason: failed, killed, timed out or interrupted, and a message of one line) and
     traceback.txt, if an error ended it. The next run with the same inputs goes on from the trials that were stored.
+    store: where trials are kept; one with a version's records (`find_records`) takes from them what it has not itself.
     deadline: minutes after which the run is ended, its processes killed; needs the main thread.
     level: the confidence of the verdicts; looks: how often they were looked at before, for run.json.
     Raises ParameterError, CardError, NotebookError for a wrong request and DataCorrupt for a damaged file of data that
@@ -88,19 +91,23 @@ def run_study(
         except ValueError as error:
             raise ParameterError(f"parameter {error}") from None
         store = store or Store()
-        blocked = _fetch(trials)
-        identity = _identity(card, notebook, module, preset, parameters, trials, blocked, level)
+        planned, (trials, blocked) = trials, reachable(trials)
+        identity = _identity(card, notebook, module, preset, parameters, planned, blocked, level)
         folder = project.reports / study
         with _alone(folder, say):
-            if done := _published(project, study, identity, [] if blocked else trials, store, say):
+            if done := _published(project, study, identity, trials, store, say):
                 claims = json.loads((done.path / "results.json").read_text())["claims"]
                 return Run(done, False, blocked, claims)
             partial = folder / f"{identity}.partial"
             begun = _begin(partial, trials, store, say)
-            with _recorded(partial, card, preset, parameters, project.root):
-                results = [] if blocked else run_trials(trials, store=store, jobs=jobs, on_progress=on_progress)
+            with _recorded(partial, card, preset, parameters, project.root, store):
+                results = run_trials(trials, store=store, jobs=jobs, on_progress=on_progress)
                 if store.damaged:
-                    say(f"{len(store.damaged)} stored trials did not match their checksums and were computed again")
+                    again = "replaced" if store.source else "computed again"
+                    say(f"{len(store.damaged)} stored trials did not match their checksums and were {again}")
+                came = account(trials, results, store, begun["stored"])
+                if store.source:
+                    say(told(came))
                 say("executing the notebook")
                 execute_notebook(
                     project.notebook_path(study),
@@ -109,18 +116,33 @@ def run_study(
                     environment={
                         "REDRAW_FIGURES": str(partial / "figures"),
                         "REDRAW_STORE": str(store.root),
+                        "REDRAW_RECORDS": str(store.records or ""),
                         "REDRAW_JOBS": str(jobs or 1),
                         "REDRAW_HOME": str(project.root),
                         "REDRAW_LEVEL": repr(level),
                     },
+                    meanwhile=_load_the_rest,
                 )
-                table = trial_table([] if blocked else trials, results)
+                table = trial_table(trials, results)
+                write_records(partial / RECORDS, bodies(trials, results, store))
                 samples = module.measure(table, **parameters)
                 verdicts = rule(card, samples, preset, parameters, blocked, level=level)
                 number = 1 + max((v.number for v in versions(project.reports, study)), default=0)
                 version = Version(study, number, preset, identity, folder / f"{number:04d}-{preset}-{identity}")
                 _write(
-                    partial, card, version, parameters, trials, table, verdicts, begun, blocked, project, level, looks
+                    partial,
+                    card,
+                    version,
+                    parameters,
+                    trials,
+                    table,
+                    verdicts,
+                    begun,
+                    blocked,
+                    project,
+                    level,
+                    looks,
+                    came,
                 )
             disarm()
             partial.rename(version.path)
@@ -156,7 +178,7 @@ def _deadline(minutes: float | None) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def _recorded(partial: Path, card: Card, preset: str, parameters: dict, root: Path) -> Iterator[None]:
+def _recorded(partial: Path, card: Card, preset: str, parameters: dict, root: Path, store: Store) -> Iterator[None]:
     """Whatever ends the block early is written down in the partial folder before it goes on its way."""
     try:
         yield
@@ -165,7 +187,7 @@ def _recorded(partial: Path, card: Card, preset: str, parameters: dict, root: Pa
             reason, message = _how_it_ended(error)
             record = {
                 "study": card.study,
-                "command": _command(card, preset, parameters),
+                "command": command(card, preset, parameters, source=store.source),
                 "preset": preset,
                 "parameters": parameters,
                 "claims_hash": card.claims_hash,
@@ -219,6 +241,8 @@ def _published(
 
 def _rewrite_board(project: Project, say: Callable[[str], None]) -> None:
     """Write the board; a study whose card is malformed is left out, which is no fault of this run."""
+    from redraw.workbook._board import write_board
+
     cards = []
     for name in project.studies():
         try:
@@ -226,21 +250,6 @@ def _rewrite_board(project: Project, say: Callable[[str], None]) -> None:
         except CardError as error:
             say(f"left out of the board: {error}")
     write_board(project.reports, cards)
-
-
-def _fetch(trials: list[Trial]) -> str:
-    """Get the data the trials need; returns "" or, in one line, why they could not be had. Raises DataCorrupt."""
-    try:
-        data.fetch(_datasets(trials))
-    except data.DataCorrupt:
-        raise
-    except data.DataUnavailable as error:
-        return str(error).splitlines()[0]
-    return ""
-
-
-def _datasets(trials: list[Trial]) -> list[str]:
-    return sorted({trial.parameters["dataset"] for trial in trials if "dataset" in trial.parameters})
 
 
 def _identity(card, notebook, module, preset, parameters, trials, blocked, level) -> str:
@@ -286,7 +295,7 @@ def _begin(partial: Path, trials: list[Trial], store: Store, say: Callable[[str]
         content = json.loads(begun.read_text())
     except (OSError, ValueError):
         partial.mkdir(parents=True, exist_ok=True)
-        stored = sorted({trial.key for trial in trials if store.get(trial.key)})
+        stored = sorted({trial.key for trial in trials if store.own(trial.key) is not None})
         content = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "stored": stored}
         _atomic(begun, json.dumps(content))
     else:
@@ -309,6 +318,11 @@ def _last_end(partial: Path) -> str:
         return "left no record (killed?)"
 
 
+def _load_the_rest() -> None:
+    """Load what writes reports, while the kernel starts."""
+    import_module("redraw.workbook._board")
+
+
 def _write(
     partial: Path,
     card: Card,
@@ -322,10 +336,12 @@ def _write(
     project: Project,
     level: float,
     looks: Mapping[str, Any] | None,
+    came: dict,
 ) -> None:
-    """Everything beside the notebook, the manifest last."""
+    """Everything beside the notebook and the records, the manifest last."""
+    from redraw.workbook._report import write_report
+
     seconds = round(time.time() - datetime.fromisoformat(begun["started"]).timestamp(), 1)
-    reused = len(set(table.get("key", ())) & set(begun["stored"]))
     results = {
         "study": card.study,
         "version": version.name,
@@ -334,20 +350,22 @@ def _write(
         "claims": [verdict.to_dict() for verdict in verdicts],
         "started": begun["started"],
         "seconds": seconds,
-        "trials": {"total": len(table), "reused": reused, "computed": len(table) - reused},
+        "trials": came["counts"],
     }
     run = {
         "study": card.study,
         "version": version.name,
-        "command": _command(card, version.preset, parameters, looks),
+        "command": command(card, version.preset, parameters, looks=looks, source=came["source"]),
         "preset": version.preset,
         "parameters": parameters,
         "changed": changed_parameters(card, version.preset, parameters),
         "level": level,
         "looks": looks,
+        "trials_from": came["origins"],
+        "seeded_from": came["seeded_from"],
         "claims_hash": card.claims_hash,
         "claims": [claim.model_dump(mode="json") for claim in card.claims],
-        "data": {name: data.checksums(name) for name in _datasets(trials)},
+        "data": {name: data.checksums(name) for name in datasets(trials)},
         "seeds": sorted(table["seed"].unique().tolist()) if len(table) else [],
         "trial_seconds": round(float(table["seconds"].sum()), 1) if len(table) else 0.0,
         "blocked": blocked,
@@ -366,20 +384,6 @@ def _write(
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     lines = [f"{sha256_file(path)}  {path.relative_to(partial).as_posix()}\n" for path in files]
     _atomic(partial / "MANIFEST.sha256", "".join(lines))
-
-
-def _command(card: Card, preset: str, parameters: dict, looks: Mapping[str, Any] | None = None) -> str:
-    """The command that asks for this run again; where seeds were added by looks, from the number it began with."""
-    values, until = card.resolve(preset), []
-    if looks:
-        parameters = parameters | {"seeds": looks["planned"][0]}
-        until = ["--until-decided", f"--budget-minutes {looks['budget_minutes']:g}"]
-    changed = [f"-p {name}={_plain(value)}" for name, value in parameters.items() if value != values[name]]
-    return " ".join(["redraw run", card.study, f"--preset {preset}", *changed, *until])
-
-
-def _plain(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _relative_paths(notebook: Path, root: Path) -> None:

@@ -23,11 +23,11 @@ from typing import Any
 
 from ._card import Card, ParameterError
 from ._judge import Verdict
-from ._project import Project
+from ._project import Project, default_jobs
 from ._rulings import rule
-from ._runner import Run, _deadline, _fetch, run_study
+from ._runner import Run, _deadline, run_study
 from ._store import Store
-from ._trials import Progress, Trial, default_jobs, run_trials, trial_table
+from ._trials import Progress, Trial, reachable, run_trials, trial_table
 
 LOOKS = 5
 ALPHA = 0.05
@@ -111,9 +111,7 @@ def until_decided(
         on_progress(progress)
 
     def verdicts(seeds: int, level: float) -> list[Verdict]:
-        trials = trials_of(seeds)
-        blocked = _fetch(trials)
-        trials = [] if blocked else trials
+        trials, blocked = reachable(trials_of(seeds))
         table = trial_table(trials, run_trials(trials, store=store, jobs=jobs, on_progress=counted))
         parameters = asked | {"seeds": seeds}
         return rule(card, module.measure(table, **parameters), preset, parameters, blocked, level=level)

@@ -13,6 +13,9 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
+from redraw.workbook._digest import sha256_file
+from redraw.workbook._records import read_records
+
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text.
@@ -32,11 +35,6 @@ def _refuse_other_keys(value: Any, where: str = "") -> None:
     elif isinstance(value, list | tuple):
         for inner in value:
             _refuse_other_keys(inner, where)
-
-
-def sha256_file(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def default_store() -> Path:
@@ -77,17 +75,40 @@ class Store:
     A result is written to a temporary folder, synced and renamed into place, so a reader or a killed writer
     never leaves half of one; of two writers of one key the first wins. Reading verifies both checksums.
     A damaged result is moved out of the way, whole, by whoever puts a new one.
+
+    records: a version's file of records (`_records`). Its results serve where the store has none of its own; they
+    are never copied into it, so that they serve only who asked for them.
     """
 
-    def __init__(self, root: Path | str | None = None):
+    def __init__(self, root: Path | str | None = None, records: Path | str | None = None):
         self.root = Path(root or default_store())
+        self.records = Path(records) if records else None
         self.damaged: set[str] = set()
+
+    @property
+    def source(self) -> str | None:
+        """The name of the version whose records serve too, if one does."""
+        return self.records.parent.name if self.records else None
 
     def folder(self, key: str) -> Path:
         return self.root / key[:2] / key
 
-    def get(self, key: str) -> Result | None:
-        """The result stored under `key`, or None if there is none or it does not match its checksums (`damaged`)."""
+    def get(self, key: str, *, whole: bool = False) -> Result | None:
+        """The result under `key`, from this store or else from `records`; None where neither has it.
+
+        A recorded result's body names the version under "recorded_in", and its tensors are not there to be read:
+        where it had some, it is not given to who needs it `whole`.
+        """
+        own = self.own(key)
+        if own is not None or self.records is None:
+            return own
+        body = read_records(self.records).get(key)
+        if body is None or (whole and body["tensors"]):
+            return None
+        return Result(self.records.parent / key, {**body, "recorded_in": self.source})
+
+    def own(self, key: str) -> Result | None:
+        """The result stored here, or None if there is none or it does not match its checksums (`damaged`)."""
         folder = self.folder(key)
         if not folder.is_dir():
             return None
@@ -129,7 +150,7 @@ class Store:
         target = self.folder(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         while not _move(temporary, target):
-            if self.get(key) is not None:  # another process finished the same trial first
+            if self.own(key) is not None:  # another process finished the same trial first
                 return
             with suppress(FileNotFoundError):  # what stands there is damaged; another process may be faster here too
                 target.rename(temporary.parent / uuid.uuid4().hex)

@@ -22,6 +22,7 @@ import torch
 
 from redraw import data
 from redraw.workbook._meaning import meaning
+from redraw.workbook._project import default_jobs
 from redraw.workbook._store import Result, Store, canonical
 
 
@@ -78,7 +79,7 @@ class Trial:
 
 def fingerprint(dataset: str, *, now: bool = False) -> dict[str, Any]:
     """What identifies a dataset's tensors: the checksums of its files and the meaning of the code that reads them."""
-    reader = meaning(data.reader(dataset), outside=(), now=now)
+    reader = meaning(data.describe(dataset).read, outside=(), now=now)
     return {"files": data.checksums(dataset), "reader": reader, "split": meaning(data.split, outside=(), now=now)}
 
 
@@ -103,7 +104,7 @@ def execute(trial: Trial, store: Store) -> str:
     _check_code(trial, function)
     needs = {}
     for name, need in trial.needs.items():
-        needs[name] = store.get(need.key)
+        needs[name] = store.get(need.key, whole=True)
         if needs[name] is None:
             raise RuntimeError(f"{need.label}: needed by {trial.label} but not in the store")
     with _single_thread():
@@ -181,7 +182,7 @@ def run_trials(
     Raises TrialError at the first failure, or DataUnavailable; what has finished by then is kept, what has not begun
     is not run.
     """
-    trials, store = list(trials), store or Store()
+    trials, store = list(trials), store or Store(records=os.environ.get("REDRAW_RECORDS"))
     missing = _missing(trials, store)
     needed = {trial.key for trial in trials} | {trial.key for trial in missing}
     progress = Progress(total=len(needed), reused=len(needed) - len(missing))
@@ -208,33 +209,56 @@ def trial_table(trials: Iterable[Trial], results: Iterable[Result]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def default_jobs() -> int:
-    """REDRAW_JOBS, or the number of cores this process may use."""
-    if jobs := os.environ.get("REDRAW_JOBS"):
-        return int(jobs)
-    if hasattr(os, "sched_getaffinity"):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _missing(trials: list[Trial], store: Store) -> list[Trial]:
-    """The trials to compute, each once and after its needs; the needs of a stored trial are not asked for."""
-    order: dict[str, Trial] = {}
-    stored: set[str] = set()
+    """The trials to compute, each once and after its needs; the needs of a stored trial are not asked for.
 
-    def visit(trial: Trial) -> None:
-        if trial.key in order or trial.key in stored:
+    A trial that is computed needs others whole: one that is only on record, without its tensors, is computed too.
+    """
+    order: dict[str, Trial] = {}
+    stored: set[tuple[str, bool]] = set()
+
+    def visit(trial: Trial, whole: bool = False) -> None:
+        if trial.key in order or (trial.key, whole) in stored:
             return
-        if store.get(trial.key) is not None:
-            stored.add(trial.key)
+        if store.get(trial.key, whole=whole) is not None:
+            stored.add((trial.key, whole))
             return
         for need in trial.needs.values():
-            visit(need)
+            visit(need, whole=True)
         order[trial.key] = trial
 
     for trial in trials:
         visit(trial)
     return list(order.values())
+
+
+def reachable(trials: Iterable[Trial]) -> tuple[list[Trial], str]:
+    """The trials whose data can be had, which is fetched, and in one line why that of the others cannot ("": all can).
+
+    A trial's data are those that it and the trials it needs name in their parameter `dataset`. Raises DataCorrupt for
+    a damaged file that cannot be replaced.
+    """
+    trials, reasons = list(trials), {}
+    for name in datasets(trials):
+        try:
+            data.fetch([name])
+        except data.DataCorrupt:
+            raise
+        except data.DataUnavailable as error:
+            reasons[name] = str(error).splitlines()[0]
+    return [t for t in trials if not reasons.keys() & set(datasets([t]))], "; ".join(reasons.values())
+
+
+def datasets(trials: Iterable[Trial]) -> list[str]:
+    """The names of the datasets of trials and of those they need."""
+    found, waiting, seen = set(), list(trials), set()
+    while waiting:
+        trial = waiting.pop()
+        if id(trial) not in seen:
+            seen.add(id(trial))
+            found |= {trial.parameters["dataset"]} if "dataset" in trial.parameters else set()
+            waiting += trial.needs.values()
+    return sorted(found)
 
 
 def _run(
