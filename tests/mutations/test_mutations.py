@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from redraw import data, models, pruning, training
+from redraw import _cli_selection, data, models, pruning, selection, training
 from redraw.pruning import _iterative, _magnitude
-from redraw.studies import lottery_ticket
+from redraw.selection import _grand
+from redraw.studies import data_diet, lottery_ticket
 from redraw.workbook import Store, Trial
 from redraw.workbook import _trials as trials
 
@@ -40,6 +41,7 @@ HOLD = "pruning/test_masks.py::check_hold"
 ROUNDS = "pruning/test_iterative.py::test_each_round_starts_from_theta_0_with_its_buffers"
 STOP = "training/test_early_stopping.py::test_the_stop_and_its_test_accuracy_are_those_of_brute_force"
 STUDY = "studies/test_lottery_ticket.py::"
+DIET = "studies/test_data_diet.py::"
 
 MUTATIONS = [
     # Masks ------------------------------------------------------------------------------------------------------
@@ -302,6 +304,93 @@ MUTATIONS = [
         data.split,
         {"train_y=arrays.train_y[kept]": "train_y=arrays.train_y[validation:]"},
         "mutations/test_mutations.py::check_split",
+    ),
+    # Which examples are kept ------------------------------------------------------------------------------------
+    Mutation(
+        "values are looked up by place, though ids were sorted anew",
+        selection.Scores.of,
+        {"self.values[found]": "self.values[ids]"},
+        "selection/test_artefact.py::check_ids",
+    ),
+    Mutation(
+        "places are taken for ids",
+        selection.select,
+        {"scores.ids[chosen].sort().values": "chosen"},
+        "selection/test_artefact.py::check_ids",
+    ),
+    Mutation(
+        "noisy examples are sorted by class, and scores are not",
+        data_diet.permuted_labels,
+        {"return noisy": "return noisy.sort().values"},
+        DIET + "test_noise_permutes_labels_and_leaves_examples_where_they_are",
+    ),
+    Mutation(
+        "step 0 loads the last checkpoint",
+        selection.load_checkpoint,
+        {"if epoch is None:": "if not epoch:"},
+        "selection/test_artefact.py::check_epochs",
+    ),
+    Mutation(
+        "the study's scores at initialization are of trained weights",
+        data_diet.scored,
+        {'(0, "_start")': '(0 or score_epoch, "_start")'},
+        DIET + "check_start",
+    ),
+    Mutation(
+        "gradients of the last layer alone are called GraNd",
+        _grand._choose,
+        {
+            "return squares_by_layer if torch.allclose(closed, plain, rtol=rtol, atol=0) else squares_by_func": (
+                "last = list(model.parameters())[-1]\n"
+                "    loss = lambda m, x, y: F.cross_entropy(m(x[None]), y[None])\n"
+                "    norm = lambda *one: torch.autograd.grad(loss(*one), last)[0].square().sum()\n"
+                "    return lambda m, x, y: torch.stack([norm(m, *one) for one in zip(x, y)])"
+            ),
+        },
+        "selection/test_grand.py::check_norms",
+        {"name": "mlp"},
+    ),
+    Mutation(
+        "biases have no gradient",
+        _grand.squares_by_func,
+        {"if p.requires_grad}": "if p.requires_grad and p.ndim > 1}"},
+        "selection/test_grand.py::test_in_single_precision_they_agree_to_a_hundred_thousandth",
+    ),
+    Mutation(
+        "the study balances classes silently",
+        data_diet.trained,
+        {"keep, skip=skip, seed=seed)": "keep, skip=skip, seed=seed, classes=pool.y)"},
+        DIET + "check_kept",
+    ),
+    Mutation(
+        "redraw select balances classes silently",
+        _cli_selection.select_file,
+        {"if balanced:": "if True:"},
+        "selection/test_cli_selection.py::check_unbalanced",
+    ),
+    Mutation(
+        "selecting balances classes by a guess",
+        selection.select,
+        {"if classes is None:": "classes = torch.arange(n) // (n // 2) if classes is None else classes\n    if False:"},
+        "selection/test_policies.py::check_no_balance",
+    ),
+    Mutation(
+        "epoch-matched networks train as long as the others",
+        data_diet.trained,
+        {"round(recipe.steps * keep)": "recipe.steps"},
+        DIET + "check_kept",
+    ),
+    Mutation(
+        "what was never learned counts as never forgotten",
+        selection.forgetting,
+        {"torch.where(seen.learned, seen.events, seen.times.max())": "seen.events"},
+        "selection/test_forgetting.py::test_never_forgotten_is_learned_and_kept",
+    ),
+    Mutation(
+        "wrong labels are looked for among the easiest",
+        data_diet.noise_found,
+        {"int(changed.sum()))": "int(changed.sum()), largest=False)"},
+        DIET + "check_noise",
     ),
     # The workbook -----------------------------------------------------------------------------------------------
     Mutation(

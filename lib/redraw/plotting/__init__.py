@@ -2,15 +2,23 @@
 
 from redraw.plotting._intervals import curves, paper_points, remaining_axis, t_interval
 from redraw.plotting._laws import bands, forest, heat_map, profiles
+from redraw.plotting._pictures import marked_histogram, picture_wall
+from redraw.plotting._ranks import critical_difference, legend_below, lines, log_ticks
 from redraw.plotting._style import figure, show
 
 __all__ = [
     "bands",
+    "critical_difference",
     "curves",
     "figure",
     "forest",
     "heat_map",
+    "marked_histogram",
+    "legend_below",
+    "lines",
+    "log_ticks",
     "paper_points",
+    "picture_wall",
     "profiles",
     "remaining_axis",
     "show",
