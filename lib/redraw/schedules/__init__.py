@@ -1,4 +1,5 @@
-"""Learning-rate schedules as plain functions, and the refinement that makes one from a run's gradient norms.
+"""Learning-rate schedules as plain functions, the refinement that makes one from a run's gradient norms, and AutoLRS,
+which searches for the rate while training goes on.
 
 A schedule is a function of progress t in [0, 1] (`power`: of tokens) that returns the factor by which the
 base learning rate is multiplied. It takes a number or an array; its knobs are bound with `functools.partial`.
@@ -10,6 +11,7 @@ base learning rate is multiplied. It takes a number or an array; its knobs are b
 """
 
 from redraw.schedules._adapter import ScheduleLR
+from redraw.schedules._autolrs import AutoLRS, auto_lrs
 from redraw.schedules._checks import ScheduleError
 from redraw.schedules._compose import floored, tabulated, warmup
 from redraw.schedules._curves import (
@@ -30,8 +32,10 @@ from redraw.schedules._curves import (
 from redraw.schedules._refine import refine
 
 __all__ = [
+    "AutoLRS",
     "ScheduleError",
     "ScheduleLR",
+    "auto_lrs",
     "constant",
     "cosine",
     "cosine_power",
