@@ -165,6 +165,40 @@ def test_an_arrow_that_points_the_wrong_way_is_found(checkout, file):
     assert done.returncode == 1 and "BROKEN" in done.stdout, done.stdout[-2000:]
 
 
+# What is loaded is never code -----------------------------------------------------------------------------------
+
+
+def unpickling(tree):
+    """The lines of a module that could run code out of a file."""
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if {name.partition(".")[0] for name in names} & {
+            "pickle",
+            "cloudpickle",
+            "dill",
+            "joblib",
+            "shelve",
+            "marshal",
+        }:
+            yield node.lineno
+        if isinstance(node, ast.Call):
+            options = {option.arg: getattr(option.value, "value", None) for option in node.keywords}
+            if ast.unparse(node.func) == "torch.load" and options.get("weights_only") is not True:
+                yield node.lineno
+            if options.get("allow_pickle") or ast.unparse(node.func).endswith("read_pickle"):
+                yield node.lineno
+
+
+def test_nothing_is_unpickled():
+    """Weights load with safetensors or `weights_only=True`; there is no fallback."""
+    for code in ("import pickle", "from joblib import load", "torch.load(f)", "torch.load(f, weights_only=False)"):
+        assert list(unpickling(ast.parse(code))) == [1], code
+    assert list(unpickling(ast.parse("torch.load(f, weights_only=True); np.load(f, allow_pickle=False)"))) == []
+    found = {path.name: list(unpickling(ast.parse(path.read_text("utf-8")))) for path in (ROOT / "lib").rglob("*.py")}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
 # What is committed ----------------------------------------------------------------------------------------------
 
 

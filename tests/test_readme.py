@@ -13,8 +13,15 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
+def code_under(heading):
+    """The code of one section."""
+    section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    return code
+
+
 def test_prune_your_own_model_prints_what_it_says(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = code_under("Prune your own model")
     said = re.search(r"# (Masks\(.*\))", code)[1]
     model = initialize(lenet_300_100(), "glorot_normal", generator(0, "readme"))
     batch = torch.randn(60, 1, 28, 28, generator=generator(0, "x")), torch.arange(60) % 10
@@ -24,6 +31,24 @@ def test_prune_your_own_model_prints_what_it_says(capsys):
     assert sum(int(weight.count_nonzero()) for weight in weights) == int(
         said.split()[0].removeprefix("Masks(").replace(",", "")
     )
+
+
+def test_keep_the_examples_that_matter_keeps_half_of_them():
+    x, y = torch.randn(40, 1, 28, 28, generator=generator(0, "x")), torch.arange(40) % 10
+    own = {"x": x, "y": y, "train_a_few_epochs": lambda model: model}
+    own["make_model"] = lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    exec(code_under("Keep the examples that matter"), own)
+    hardest_first = own["scores"].argsort(descending=True)
+    assert own["ids"].tolist() == sorted(hardest_first[2:22].tolist())
+    assert torch.equal(own["x"], x[own["ids"]]) and torch.equal(own["y"], y[own["ids"]])
+
+
+def test_a_schedule_for_your_own_training_runs_to_its_end():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    batch = torch.randn(20, 1, 28, 28, generator=generator(0, "x")), torch.arange(20) % 10
+    own = {"model": model, "batches": [batch] * 40}
+    exec(code_under("A schedule for your own training"), own)
+    assert own["scheduler"].last_epoch == 40 and own["optimizer"].param_groups[0]["lr"] == 0
 
 
 def test_every_link_and_picture_is_there():

@@ -98,7 +98,7 @@ def test_unusable_files_are_refused_in_one_line(cache, tmp_path, content, messag
 
 
 def test_other_names_are_refused(tmp_path):
-    with pytest.raises(data.UnknownDataset, match=r"one of .*world_english_bible, or the path of a .txt file; got"):
+    with pytest.raises(data.UnknownDataset, match=r"one of .*world_english_bible, .*or the path of a .txt file; got"):
         data.text(str(tmp_path / "absent.txt"))
     with pytest.raises(ValueError, match="^dataset: digits holds examples, not a text; redraw.data.load reads it"):
         data.text("digits")

@@ -104,17 +104,19 @@ def test_positions_are_the_sinusoids():
         assert model.positions[t, 8 + i].item() == pytest.approx(cos(angle), abs=1e-5)
 
 
-def test_learns_to_copy_what_stood_four_places_before():
-    """Needs attention and positions: the copied symbol is not a function of the last one."""
-    model, draws = ready(symbols=5, width=32, context=16), generator(0, "copy")
+def test_learns_to_add_the_last_two_symbols():
+    """Each symbol is the sum of the two before it, modulo 5: needs attention, positions and the MLP."""
+    model, draws = ready(symbols=5, width=32, context=16), generator(0, "sums")
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(150):
-        x = torch.randint(5, (16, 4), generator=draws).repeat(1, 4)
-        loss = F.cross_entropy(model(x[:, :-1])[:, 3:].flatten(0, 1), x[:, 4:].flatten())
+        x = torch.randint(5, (32, 16), generator=draws)
+        for t in range(2, 16):
+            x[:, t] = (x[:, t - 1] + x[:, t - 2]) % 5
+        loss = F.cross_entropy(model(x[:, :-1])[:, 1:].flatten(0, 1), x[:, 2:].flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.1 < log(5)
+    assert loss.item() < 0.3 < log(5)
 
 
 @pytest.mark.parametrize(

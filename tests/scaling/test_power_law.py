@@ -1,12 +1,14 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from redraw.scaling import ScalingError, ScalingWarning, bootstrap_power_law, fit_power_law, resample_counts
+from redraw.scaling import ScalingError, ScalingWarning, bootstrap_power_law, fit_power_law, jackknife, resample_counts
 
 
 def noisy(seed=0, n=60):
@@ -124,3 +126,26 @@ def test_doubtful_exponents_are_warned_about():
         fit_power_law({"N": N}, y)["D"]
     with pytest.raises(ScalingError, match="D is missing"):
         fit_power_law({"N": N, "D": D}, y).predict({"N": 1e9})
+
+
+def test_jackknife_of_a_mean_gives_the_clusters_means():
+    table = pd.DataFrame({"cell": list("aabbcc"), "x": [1.0, 3, 5, 5, 2, 10]})
+    found = jackknife(lambda t: np.array([t["x"].mean()]), table, "cell")
+    np.testing.assert_allclose(found[:, 0], [2, 5, 6])
+    with pytest.raises(ScalingError, match="^cluster: must name at least 2 clusters, cell has 1"):
+        jackknife(lambda t: t["x"], table[:2], "cell")
+
+
+def test_jackknife_intervals_of_a_slope_cover_with_few_clusters():
+    """Nine clusters of four, with a noise of their own: 95 % intervals of the slope cover about as often."""
+    rng, hits = np.random.default_rng(0), 0
+    x = np.repeat(np.linspace(0, 1, 9), 4)
+    cell = np.repeat(np.arange(9), 4)
+    for _ in range(200):
+        y = 2 * x + rng.standard_normal(9)[cell] + 0.3 * rng.standard_normal(36)
+        slope = jackknife(
+            lambda t: np.polyfit(t["x"], t["y"], 1)[:1], pd.DataFrame({"cell": cell, "x": x, "y": y}), "cell"
+        )
+        low, high = stats.t.interval(0.95, 8, slope.mean(), stats.sem(slope[:, 0]))
+        hits += low <= 2 <= high
+    assert 0.91 <= hits / 200 <= 0.99

@@ -11,6 +11,7 @@ from redraw.scaling import (
     plateau_width,
     regret_table,
     rule_from_fit,
+    slice_optima,
     snap,
     steplaw_runs,
     sweep_table,
@@ -157,3 +158,37 @@ def test_a_smooth_bowl_is_unimodal_everywhere_and_noise_is_not(bowl_sweep):
     noisy = unimodality(bowl_sweep(noise=0.002), window=1)["unimodal"].mean()
     assert noisy < 0.9
     assert unimodality(bowl_sweep(noise=0.002), window=1, tolerance=0.02)["unimodal"].all()
+
+
+def test_slice_optima_are_exact_on_parabolas_whatever_the_grid():
+    lr, batch = np.meshgrid([1e-4, 3e-4, 5e-4, 2e-3, 9e-3], [10.0, 20.0, 70.0])
+    best = 6e-4 * (batch / 20) ** 0.5
+    loss = 2.5 * np.exp(0.02 * np.log(lr / best) ** 2) * np.exp(0.01 * np.log(batch / 20) ** 2)
+    columns = (grid.ravel() for grid in (lr, batch, loss))
+    found = slice_optima(sweep_table(["a"] * 15, [1e9] * 15, [1e10] * 15, *columns))
+    assert found["batch"].tolist() == [10, 20, 70] and not found["edge"].any()
+    np.testing.assert_allclose(found["lr"], 6e-4 * (found["batch"] / 20) ** 0.5)
+    np.testing.assert_allclose(found["loss"], 2.5 * np.exp(0.01 * np.log(found["batch"] / 20) ** 2))
+
+
+def test_slice_optima_at_the_edge_are_marked_and_level_slices_keep_the_middle():
+    falling = sweep_table(["a"] * 3, [1] * 3, [2] * 3, [1, 2, 4], [8] * 3, [3.0, 2.5, 2.0])
+    (row,) = slice_optima(falling).itertuples()
+    assert (row.lr, row.loss, row.edge) == (4, pytest.approx(2.0), True)
+    (row,) = slice_optima(falling.assign(loss=[2.0, 2.0, 2.0])).itertuples()
+    assert row.edge  # the first of equals
+    assert len(slice_optima(falling, "batch")) == 3
+    with pytest.raises(ScalingError, match="^axis: must be lr or batch, not 'loss'"):
+        slice_optima(falling, "loss")
+
+
+@pytest.mark.parametrize("axis, other", [("lr", "batch"), ("batch", "lr")])
+def test_slice_optima_lie_between_the_neighbours_of_the_lowest_run(axis, other):
+    rng = np.random.default_rng(0)
+    points = {axis: [1.0, 2.0, 4.0, 8.0] * 50, other: np.repeat(np.arange(1.0, 51), 4)}
+    runs = sweep_table(["a"] * 200, [1] * 200, [2] * 200, points["lr"], points["batch"], rng.uniform(2, 3, 200))
+    for row in slice_optima(runs, axis).itertuples():
+        part = runs[runs[other] == getattr(row, other)].sort_values(axis).reset_index()
+        i = part["loss"].idxmin()
+        assert part[axis][max(i - 1, 0)] <= getattr(row, axis) <= part[axis][min(i + 1, 3)]
+        assert row.loss <= part["loss"].min() * (1 + 1e-12)

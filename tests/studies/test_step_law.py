@@ -62,7 +62,29 @@ def made_up(seeds=5):
             rows.append(
                 row | {"lr_factor": 2.6 * wobble, "batch_factor": 2.5 * wobble, "lr_over": 1.0, "batch_over": 1.0}
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows + made_up_own())
+
+
+def made_up_own():
+    """The same of our own sweep: cells whose exponents are the printed ones, and runs trained again."""
+    rows = []
+    for floor, factor in (("fixed", 1.0), ("tenth", 0.8)):
+        for k, (N, D) in enumerate((N, D) for N in (1e4, 3e4, 1e5) for D in (1e5, 2e5, 4e5)):
+            wobble = 1 + 0.02 * np.cos(3 * k + factor)
+            row = {"function": "micro_cell", "seed": k, "floor": floor, "N": N, "D": D, "slices": 10, "single": 10}
+            for batch in study.GRID["batch"]:
+                # along a batch that grows as D^0.571: D^(0.307 - 0.571 / 2 + 0.571 / 2)
+                row[f"lr_{batch}"] = factor * wobble * N**-0.713 * D ** (0.307 - 0.571 / 2) * batch**0.5
+            row |= {"near_batch": wobble * D**0.571, "noise": 0.004, "batch_edge": False}
+            row |= {f"regret_{law}": 80.0 * wobble for law in LAWS} | {"regret_step": 9.0 * wobble}
+            rows.append(row)
+    for k, run in enumerate(study.own_runs().head(6).itertuples()):
+        settings = {"width": run.width, "tokens": run.D, "lr": run.lr, "batch": run.batch, "floor": run.floor}
+        rows.append({"function": "micro_run", "seed": run.seed, **settings, "loss": run.loss * (1 + 1e-5 * np.cos(k))})
+    return rows
+
+
+OURS = {f"S{i}" for i in range(1, 9)} | {"T1"}
 
 
 def outcomes(table, preset="laptop"):
@@ -75,9 +97,10 @@ def outcomes(table, preset="laptop"):
 
 def test_the_plan_counts_its_trials_and_names_its_data():
     trials = study.plan(**knobs("laptop", seeds=3))
-    assert len(trials) == 3 + 2 + 17 + 16
-    assert all(trial.parameters["dataset"] == "steplaw" for trial in trials)
-    assert not any("dataset" in trial.parameters for trial in study.plan(**knobs()))
+    assert len(trials) == 3 + 2 + 17 + 16 + 2 * 9 + 12
+    named = [trial.parameters["dataset"] for trial in trials]
+    assert [named.count(name) for name in ("steplaw", "micro_sweep", "world_english_bible")] == [38, 18, 12]
+    assert {trial.parameters.get("dataset") for trial in study.plan(**knobs())} == {None, "micro_sweep"}
     with pytest.raises(ValueError, match="designs: must be dense for made-up runs"):
         study.plan(**knobs(designs=["moe"]))
     with pytest.raises(ValueError, match="designs: must name each design once"):
@@ -179,7 +202,9 @@ def test_every_claim_is_measured_whatever_ran(ran):
 
 def test_made_up_runs_decide_only_what_follows_from_formulas(ran):
     found = outcomes(ran, "smoke")
-    assert found.pop("K1") == "paper_error" and set(found.values()) == {"not_tested"}
+    assert found.pop("K1") == "paper_error" and found.pop("T1") == "not_tested"
+    ours = {found.pop(id) for id in OURS - {"T1"}}
+    assert "not_tested" not in ours and set(found.values()) == {"not_tested"}
 
 
 def test_a_world_where_the_paper_is_right_is_reproduced():
@@ -201,6 +226,7 @@ def test_a_world_where_the_paper_is_right_is_reproduced():
         ("single", 15, "U1"),
         ("lr_factor", 1.3, "W1"),
         ("batch_factor", 1.3, "W2"),
+        ("regret_porian", 2.0, "S8"),
     ],
 )
 def test_a_world_where_the_paper_is_wrong_is_contradicted(column, value, claim):
@@ -213,6 +239,91 @@ def test_a_world_where_the_paper_is_wrong_is_contradicted(column, value, claim):
 def test_cells_that_were_left_out_are_not_tested():
     found = outcomes(made_up().query("design != 'moe'"))
     assert found["G4"] == "not_tested" and found["G1"] == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("change", "contradicted"),
+    [
+        (lambda t: t | {f"lr_{b}": t[f"lr_{b}"] * t["N"] ** 1.0 for b in study.GRID["batch"]}, {"S1", "S2"}),
+        (lambda t: t | {f"lr_{b}": t[f"lr_{b}"] * t["D"] ** -0.7 for b in study.GRID["batch"]}, {"S3", "S4"}),
+        (lambda t: t | {"near_batch": t["near_batch"] * t["D"] ** -0.9}, {"S5"}),
+        (lambda t: t | {"near_batch": t["near_batch"] * t["N"] ** 0.4}, {"S6"}),
+    ],
+)
+def test_our_own_sweep_in_a_world_where_the_law_is_another(change, contradicted):
+    rows = [change(row) if row["function"] == "micro_cell" else row for row in made_up_own()]
+    found = outcomes(pd.DataFrame(rows))
+    ours = {id: found[id] for id in OURS}
+    assert {id for id, outcome in ours.items() if outcome == "contradicted"} == contradicted, ours
+    assert set(ours.values()) == {"contradicted", "reproduced"}
+
+
+def test_a_floor_that_moves_the_best_rate_up_and_a_table_that_does_not_reproduce():
+    rows = made_up_own()
+    for row in rows:
+        if row["function"] == "micro_run":
+            row["loss"] *= 1.01
+        elif row["floor"] == "tenth":
+            row |= {f"lr_{batch}": 1.6 * row[f"lr_{batch}"] for batch in study.GRID["batch"]}
+    found = outcomes(pd.DataFrame(rows))
+    assert (found["S7"], found["T1"]) == ("contradicted", "contradicted")
+
+
+def test_without_the_released_runs_our_own_are_still_ruled_on():
+    found = outcomes(pd.DataFrame(made_up_own()))
+    assert {id for id, outcome in found.items() if outcome == "reproduced"} == OURS
+    assert found["X1"] == found["G1"] == "not_tested"
+
+
+# Our own sweep --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("index", [0, 4, 8])
+def test_a_cell_of_our_own_sweep_is_the_one_that_it_says(ran, index):
+    row = study.own_cells(ran, "tenth").iloc[index]
+    runs = study.own_runs()
+    width = sorted(runs["width"].unique())[index // 3]
+    mine = runs[(runs["width"] == width) & (runs["D"] == 2 ** (16 + index % 3)) & (runs["floor"] == "tenth")]
+    assert (row["N"], row["D"]) == (mine["N"].iloc[0], mine["D"].iloc[0])
+    means = mine.groupby(["lr", "batch"])["loss"].mean()
+    assert row["loss"] == pytest.approx(means.min()) and (row["lr"], row["batch"]) == means.idxmin()
+    near = means[means <= means.min() * 1.0025].reset_index()
+    assert row["near_batch"] == pytest.approx(np.exp(np.log(near["batch"]).mean()))
+    at = means.xs(128, level="batch").sort_index()
+    i = at.to_numpy().argmin()
+    three = np.polyfit(np.log(at.index[i - 1 : i + 2]), np.log(at.iloc[i - 1 : i + 2]), 2)
+    assert row["lr_128"] == pytest.approx(np.exp(-three[1] / (2 * three[0])))
+    assert row["regret_step"] >= 0 and row["slices"] == 6 + 4
+
+
+def test_noise_is_the_pooled_spread_between_seeds():
+    runs = study.own_runs()
+    logs = [np.log(group["loss"]) for _, group in runs.groupby(["N", "D", "lr", "batch", "floor"]) if len(group) > 1]
+    squares = sum(((values - values.mean()) ** 2).sum() for values in logs)
+    assert study.noise(runs) == pytest.approx(np.sqrt(squares / sum(len(values) - 1 for values in logs)))
+    assert 0.001 < study.noise(runs) < 0.02
+
+
+def test_what_is_trained_again_is_drawn_from_the_short_runs_and_1000_is_all():
+    few = study.again(5, 512)
+    assert len(few) == 5 and all(t.parameters["tokens"] / t.parameters["batch"] <= 512 for t in few)
+    assert [t.key for t in study.again(3, 512)] == [t.key for t in few[:3]]
+    assert len(study.again(1000, 4096)) == len(study.own_runs()) and study.again(0, 4096) == []
+
+
+def test_the_figures_of_our_own_sweep(ran):
+    frame = study.own_lr(ran)
+    assert set(frame["floor"]) == {"fixed", "tenth"} and len(frame) <= 2 * 9 * 4
+    assert frame["printed"].to_numpy() == pytest.approx(1.79 * frame["N"] ** -0.713 * frame["D"] ** 0.307)
+    exponents = study.own_exponents(ran)
+    ours = exponents[exponents["who"] == "our own sweep"]
+    assert (ours["low"] < ours["estimate"]).all() and (ours["estimate"] < ours["high"]).all()
+    law = study.own_lr_law(study.best_lr(study.own_cells(ran, "fixed")))
+    assert ours["estimate"].iloc[0] == pytest.approx(law["N"], abs=0.03)
+    assert len(study.own_shift(ran)) == 9 and len(study.own_bowl()) == 24 and study.compared(ran).empty
+    assert study.regrets(ran, "own")["estimate"].is_monotonic_increasing
+    fit, best = study.own_surface()
+    assert len(best) == 9 and best["residual"].abs().max() < 20
 
 
 def test_a_report_gives_the_same_samples_as_its_run(ran):

@@ -217,7 +217,7 @@ _ENTRIES = (
         read="redraw.data._tables:read_micro_sweep",
         normalization="none: held-out and training loss in nats a character",
         kind="tables",
-        version="SHA-256 a3c991202b90cd89a16bb0ecf9cdcf9d9fa53eac7ae78e85daab04c5a8edfbee",
+        version="SHA-256 3d0075da0bda89d7d8782115b6adabdc91bcf7afc76206a02c58ff4c88edb61f",
     ),
 )
 

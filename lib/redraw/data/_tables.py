@@ -9,3 +9,9 @@ import pandas as pd
 def read_tables(files: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
     """File name -> the CSV file as a table."""
     return {name: pd.read_csv(path) for name, path in files.items()}
+
+
+def read_micro_sweep(files: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+    """micro_sweep.csv, which lies beside this module; its first lines say how it was made. No `files`."""
+    path = Path(__file__).with_name("micro_sweep.csv")
+    return {path.name: pd.read_csv(path, comment="#")}

@@ -23,7 +23,7 @@ from redraw.scaling._relatives import (
     fit_data_constrained,
     fit_response_surface,
 )
-from redraw.scaling._resample import Bootstrap, resample_counts
+from redraw.scaling._resample import Bootstrap, jackknife, resample_counts
 from redraw.scaling._steplaw import (
     StepLawFit,
     cell_minima,
@@ -32,6 +32,7 @@ from redraw.scaling._steplaw import (
     near_optimal,
     plateau_width,
     regret_table,
+    slice_optima,
     snap,
     steplaw_runs,
     sweep_table,
@@ -92,6 +93,7 @@ __all__ = [
     "hoffmann_starts",
     "huber_log_likelihood",
     "isoflop_profiles",
+    "jackknife",
     "law_regret",
     "lbfgs_grid",
     "likelihood_ratio_test",
@@ -104,6 +106,7 @@ __all__ = [
     "resample_counts",
     "rule_from_fit",
     "runs_needed",
+    "slice_optima",
     "snap",
     "steplaw_runs",
     "sweep_table",

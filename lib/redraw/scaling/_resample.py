@@ -1,8 +1,10 @@
-"""Bootstrap weights: how often each run is drawn, by run or by whole clusters of runs."""
+"""Resampling: bootstrap weights, how often each run or cluster of runs is drawn, and the jackknife over clusters."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from redraw.scaling._errors import ScalingError
 
@@ -30,6 +32,24 @@ def resample_counts(n: int, replicates: int, seed: int, cluster=None) -> np.ndar
     if g < 2:
         raise ScalingError("cluster: must name at least 2 clusters")
     return rng.multinomial(g, np.full(g, 1 / g), size=replicates).astype(np.float64)[:, index]
+
+
+def jackknife(statistic: Callable[[pd.DataFrame], np.ndarray], table: pd.DataFrame, cluster: str) -> np.ndarray:
+    """Pseudo-values (g, K) of a statistic (K,) over the g clusters of a table, the values of its column `cluster`.
+
+    g theta - (g - 1) theta_(-k), with theta_(-k) the statistic without cluster k. To first order they are independent
+    and their mean estimates theta, so that Student's t interval of that mean, with g - 1 degrees of freedom, holds for
+    few clusters, where the percentiles of a bootstrap are too narrow. Of a mean with clusters of equal size they are
+    the clusters' means.
+
+    Raises ScalingError on fewer than 2 clusters. Source: Tukey 1958; Efron & Tibshirani 1993, chapter 11.
+    """
+    names = table[cluster].unique()
+    if len(names) < 2:
+        raise ScalingError(f"cluster: must name at least 2 clusters, {cluster} has {len(names)}")
+    whole = np.asarray(statistic(table))
+    without = np.array([statistic(table[table[cluster] != name]) for name in names])
+    return len(names) * whole - (len(names) - 1) * without
 
 
 @dataclass(frozen=True)

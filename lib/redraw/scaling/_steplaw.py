@@ -111,6 +111,39 @@ def near_optimal(runs: pd.DataFrame, threshold: float = 0.0025) -> pd.DataFrame:
     return runs[runs["loss"] <= floor * (1 + threshold)].reset_index(drop=True)
 
 
+def slice_optima(runs: pd.DataFrame, axis: str = "lr") -> pd.DataFrame:
+    """The best lr at each batch of each cell (axis "lr"), or the best batch at each lr (axis "batch"), between runs.
+
+    The vertex of the parabola of log loss in log lr through the lowest run of a slice and its two neighbours; a
+    plateau's bottom is found to a fraction of a step of the grid, where the lowest run is good to a step. One row a
+    slice: cell, N, D, lr, batch, loss (at the vertex) and edge, where the lowest run is the first or last and stands
+    for the vertex. Raises ScalingError on missing columns or another axis.
+    """
+    if axis not in ("lr", "batch"):
+        raise ScalingError(f"axis: must be lr or batch, not {axis!r}")
+    other, rows = {"lr": "batch", "batch": "lr"}[axis], []
+    for (cell, fixed), part in _check(runs).groupby(["cell", other], sort=True):
+        part = part.sort_values(axis)
+        x, y = np.log(part[axis].to_numpy()), np.log(part["loss"].to_numpy())
+        i = int(np.argmin(y))
+        edge = i in (0, len(y) - 1)
+        at, low = (x[i], y[i]) if edge else _vertex(x[i - 1 : i + 2], y[i - 1 : i + 2])
+        first = part.iloc[0]
+        row = {"cell": cell, "N": first["N"], "D": first["D"], axis: np.exp(at), other: fixed, "loss": np.exp(low)}
+        rows.append(row | {"edge": edge})
+    return pd.DataFrame(rows, columns=["cell", "N", "D", "lr", "batch", "loss", "edge"])
+
+
+def _vertex(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The vertex of the parabola through three points whose middle one is lowest; the middle where all are level."""
+    left, right = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
+    curvature = (right - left) / (x[2] - x[0])
+    if curvature <= 0:
+        return float(x[1]), float(y[1])
+    slope = left + curvature * (x[1] - x[0])  # at the middle
+    return float(x[1] - slope / (2 * curvature)), float(y[1] - slope**2 / (4 * curvature))
+
+
 @dataclass(frozen=True)
 class StepLawFit:
     """lr = c N^p D^q and batch = c D^q on near-optimal runs; batch_full has N too, to test whether it is needed.

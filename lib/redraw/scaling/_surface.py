@@ -183,11 +183,12 @@ def _fit(predictors: dict[str, np.ndarray], loss: np.ndarray, delta: float, name
     fit = _summarise(problem, theta[0], float(cost[0]), delta, names, len(starts), agree)
     logs = np.sqrt(np.diag(fit.covariance))
     K = problem.terms
-    doubts += [
-        f"{n} is known only to a factor {np.exp(s):.1e}"
-        for n, s in zip(names, logs[: K + 1], strict=False)
-        if not s < LOG_ERROR_LIMIT
-    ]
+    with np.errstate(over="ignore"):  # a factor beyond all numbers is one too
+        doubts += [
+            f"{n} is known only to a factor {np.exp(s):.1e}"
+            for n, s in zip(names, logs[: K + 1], strict=False)
+            if not s < LOG_ERROR_LIMIT
+        ]
     if not fit.condition < CONDITION_LIMIT:
         doubts.append(f"the condition number is {fit.condition:.1e}")
     if doubts:

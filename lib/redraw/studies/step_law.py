@@ -1,10 +1,11 @@
 """Step Law (Li et al. 2025, Predictable Scale Part I, arXiv 2503.04715): its rule on the runs its authors released, its
-exponents, and what its predictions and those of other laws cost."""
+exponents, and what its predictions and those of other laws cost; and a small sweep of our own."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import stats
 
 from redraw import data
@@ -12,15 +13,23 @@ from redraw.scaling import (
     LAWS,
     Bootstrap,
     LossSurface,
+    PowerLaw,
+    SurfaceFit,
+    fit_loss_surface,
+    fit_power_law,
     fit_step_law,
+    jackknife,
     law_regret,
     near_optimal,
     plateau_width,
+    slice_optima,
     steplaw_runs,
     sweep_table,
     threshold_sensitivity,
     unimodality,
 )
+from redraw.seeds import generator
+from redraw.studies._micro_sweep import FLOORS, GRID, row_trial
 from redraw.workbook import Samples, Trial
 
 FILES = {"dense": "dense_lr_bs_loss.csv", "moe": "moe_lr_bs_loss.csv"}
@@ -144,9 +153,75 @@ def bowl(*, seed: int, dataset: str = "synthetic") -> dict:
     return {"bowl": median[["lr", "batch", "excess"]].to_dict("list")}
 
 
-def plan(*, dataset: str, threshold: float, seeds: int, replicates: int, designs: Sequence[str]) -> list[Trial]:
+def micro_sweep(floor: str) -> pd.DataFrame:
+    """Our own runs with that floor as `redraw.scaling.sweep_table`, the mean loss where there are several seeds."""
+    runs = own_runs()
+    runs = runs[(runs["floor"] == floor) & runs["loss"].notna()]
+    means = runs.groupby(["N", "D", "lr", "batch"], as_index=False)["loss"].mean()
+    cell = means["N"].map("N={:06d}".format) + means["D"].map(" D={:07d}".format)
+    return sweep_table(cell, *(means[name] for name in ("N", "D", "lr", "batch", "loss")))
+
+
+def own_runs() -> pd.DataFrame:
+    """The committed table of our own runs, a row each: width, N, D, lr, batch, floor, seed, loss, smooth, steps,
+    diverged."""
+    (runs,) = data.tables("micro_sweep").values()
+    return runs
+
+
+def micro_cell(*, seed: int, floor: str, threshold: float, dataset: str = "micro_sweep") -> dict:
+    """One cell of our own sweep, the `seed`-th by size and then tokens: where its optimum lies, what the laws lose in
+    it.
+
+    lr_<batch>: the best learning rate at that batch (`slice_optima`), None where it is at an end of the grid. lr,
+    batch, loss: of the best run; batch_edge: it has the smallest or largest batch. near_batch: middle (geometric mean)
+    of the near-optimal runs. noise: pooled standard deviation over seeds of the loss, relative. regret_<law>: per
+    mille. slices, single: as in `cell`, with dips of two standard deviations of the noise allowed, over whole slices.
+    """
+    runs = micro_sweep(floor)
+    name = sorted(runs["cell"].unique())[seed]
+    runs = runs[runs["cell"] == name].reset_index(drop=True)
+    best = runs.loc[runs["loss"].idxmin()]
+    record: dict = {name: float(best[name]) for name in ("N", "D", "lr", "batch", "loss")}
+    record["batch_edge"] = bool(best["batch"] in (runs["batch"].min(), runs["batch"].max()))
+    for row in slice_optima(runs).itertuples():
+        record[f"lr_{row.batch:.0f}"] = None if row.edge else float(row.lr)
+    record["near_batch"] = float(np.exp(np.log(near_optimal(runs, threshold)["batch"]).mean()))
+    record["noise"] = noise(own_runs())
+    for law in LAWS:
+        record[f"regret_{law}"] = float(law_regret(runs, law)["regret"].iloc[0])
+    slices = unimodality(runs, tolerance=2 * record["noise"], window=np.inf)
+    return record | {"slices": len(slices), "single": int(slices["unimodal"].sum())}
+
+
+def noise(runs: pd.DataFrame) -> float:
+    """Standard deviation of log loss between seeds at the same settings, pooled over all that have several."""
+    settings = ["N", "D", "lr", "batch", "floor"]
+    logs = runs[runs["loss"].notna()].assign(loss=lambda t: np.log(t["loss"])).groupby(settings)["loss"]
+    squares, counts = logs.var().mul(logs.count() - 1), logs.count() - 1
+    return float(np.sqrt(squares.sum() / counts.sum()))
+
+
+def again(retrain: int, longest: int) -> list[Trial]:
+    """`retrain` runs of our own table, drawn at random from those of at most `longest` steps, to be trained again."""
+    runs = own_runs()
+    runs = runs[runs["D"] // runs["batch"] <= longest]
+    drawn = torch.randperm(len(runs), generator=generator(0, "retrain"))[:retrain]
+    return [row_trial(row) for row in runs.iloc[drawn.tolist()].itertuples()]
+
+
+def plan(
+    *,
+    dataset: str,
+    threshold: float,
+    seeds: int,
+    replicates: int,
+    designs: Sequence[str],
+    retrain: int,
+    longest: int,
+) -> list[Trial]:
     """The trials: the fit with its bootstraps per seed, the exponents by threshold, the typical bowl, and every cell of
-    each of `designs`.
+    each of `designs`; every cell of our own sweep under both floors, and `retrain` of its runs (`again`).
 
     Raises ValueError for mixtures of experts among made-up runs, or a design named twice.
     """
@@ -161,6 +236,12 @@ def plan(*, dataset: str, threshold: float, seeds: int, replicates: int, designs
         _trial("thresholds", common),
         _trial("bowl", common),
         *(_trial("cell", fit, k, design=design) for design in designs for k in range(CELLS[dataset, design])),
+        *(
+            _trial("micro_cell", {"dataset": "micro_sweep", "threshold": threshold}, k, floor=floor)
+            for floor in FLOORS
+            for k in range(len(GRID["width"]) * len(GRID["tokens"]))
+        ),
+        *again(retrain, longest),
     ]
 
 
@@ -184,10 +265,11 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
     the units that vary. Claims about the released runs are not tested on made-up ones.
     """
     found = {"K1": Samples.exact(microsoft(1.0)), "G3": Samples.not_tested("the authors did not release this cell")}
-    if table.empty or knobs.get("dataset") == "synthetic":
-        why = "no trial ran" if table.empty else "this run fits made-up runs, which the paper says nothing about"
-        return found | {i: Samples.not_tested(why) for i in _OF_RUNS}
+    found |= _ours(table)
     fits, dense = one(table, "fitted"), cells(table, "dense")
+    if fits.empty or knobs.get("dataset") == "synthetic":
+        why = "no trial ran" if fits.empty else "this run fits made-up runs, which the paper says nothing about"
+        return found | {i: Samples.not_tested(why) for i in _OF_RUNS}
     for i, label in enumerate(PRINTED, 1):
         ends = {"low": _authors(fits, "low", label), "high": _authors(fits, "high", label)}
         found[f"X{i}"] = Samples.many({**ends, "printed": np.full(len(fits), PRINTED[label])})
@@ -199,6 +281,85 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
         "W1": _per_cell(dense, "lr_factor"),
         "W2": _per_cell(dense, "batch_factor"),
     }
+
+
+def _ours(table: pd.DataFrame) -> dict[str, Samples]:
+    """The samples of the claims on our own sweep (S1 to S8) and of its table (T1)."""
+    fixed, tenth = own_cells(table, "fixed"), own_cells(table, "tenth")
+    found = {"T1": _reproduced(table)}
+    if fixed.empty or tenth.empty:
+        return found | {f"S{i}": Samples.not_tested("no trial ran") for i in range(1, 9)}
+    units = {name: Samples.of(values) for name, values in own_units(fixed).items()}
+    shift = own_shift(table)
+    return found | {
+        "S1": units["lr_N"],
+        "S2": units["lr_N"],
+        "S3": units["lr_D"],
+        "S4": units["lr_D"],
+        "S5": units["batch_D"],
+        "S6": units["batch_N"],
+        "S7": Samples.pair(shift["tenth"], shift["fixed"]),
+        "S8": _regrets(fixed),
+    }
+
+
+def _reproduced(table: pd.DataFrame) -> Samples:
+    both = compared(table)
+    if both.empty:
+        return Samples.not_tested("this run trains none of these runs again")
+    return Samples.of(1000 * (both["loss_again"] / both["loss"] - 1))
+
+
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs of our own sweep that were trained again, each beside its row in the committed table: loss_again."""
+    trained = one(table, "micro_run")
+    if trained.empty:
+        return pd.DataFrame(columns=["loss", "loss_again"])
+    settings = ["width", "D", "lr", "batch", "floor", "seed"]
+    trained = trained[["width", "tokens", "lr", "batch", "floor", "seed", "loss"]].rename(columns={"tokens": "D"})
+    trained = trained.astype({name: int for name in ("width", "D", "batch", "seed")})
+    both = own_runs().merge(trained, on=settings, suffixes=("", "_again"))
+    return both[both["loss"].notna() & both["loss_again"].notna()]
+
+
+def own_cells(table: pd.DataFrame, floor: str) -> pd.DataFrame:
+    """The rows of our own cells with that floor."""
+    found = one(table, "micro_cell")
+    return found[found["floor"] == floor] if len(found) else found
+
+
+def best_lr(found: pd.DataFrame) -> pd.DataFrame:
+    """The best learning rate by cell and batch, where it is inside the grid: cell, N, D, batch, lr."""
+    batches = [f"lr_{batch}" for batch in GRID["batch"]]
+    long = found.rename(columns={"seed": "cell"})[["cell", "N", "D", *batches]]
+    long = long.melt(["cell", "N", "D"], var_name="batch", value_name="lr").dropna(subset="lr")
+    return long.assign(batch=long["batch"].str.removeprefix("lr_").astype(float), lr=long["lr"].astype(float))
+
+
+def own_lr_law(long: pd.DataFrame) -> PowerLaw:
+    """The best learning rate (`best_lr`) as c N^p D^q batch^r, with errors clustered by cell."""
+    predictors = {name: long[name] for name in ("N", "D", "batch")}
+    return fit_power_law(predictors, long["lr"], cluster=long["cell"].to_numpy())
+
+
+def own_units(found: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Jackknife pseudo-values by cell (`redraw.scaling.jackknife`) of the exponents of our own cells of one floor.
+
+    lr_N: of the best learning rate at a given batch, in N. lr_D: in D when the batch grows as the printed law's, which
+    is the exponent in D at a given batch plus 0.571 times that in the batch. batch_N, batch_D: of the middle of the
+    near-optimal batches.
+    """
+
+    def of_lr(long: pd.DataFrame) -> np.ndarray:
+        law = own_lr_law(long)
+        return np.array([law["N"], law["D"] + PRINTED["batch_D"] * law["batch"]])
+
+    def of_batch(rows: pd.DataFrame) -> np.ndarray:
+        law = fit_power_law({"N": rows["N"], "D": rows["D"]}, rows["near_batch"])
+        return np.array([law["N"], law["D"]])
+
+    lr, batch = jackknife(of_lr, best_lr(found), "cell"), jackknife(of_batch, found, "seed")
+    return {"lr_N": lr[:, 0], "lr_D": lr[:, 1], "batch_N": batch[:, 0], "batch_D": batch[:, 1]}
 
 
 _OF_RUNS = ("X1", "X2", "X3", "X4", "G1", "G2", "G4", "U1", "W1", "W2")
@@ -288,9 +449,9 @@ def by_threshold(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def regrets(table: pd.DataFrame, design: str) -> pd.DataFrame:
-    """What each law loses over the cells of a design, a row each, least first: label, mean, low, high (95 % bootstrap
-    interval of the mean over cells), worst; all in per mille."""
-    found, rows = cells(table, design), []
+    """What each law loses over the cells of a design ("own": of our own sweep, fixed floor), a row each, least first:
+    label, mean, low, high (95 % bootstrap interval of the mean over cells), worst; all in per mille."""
+    found, rows = own_cells(table, "fixed") if design == "own" else cells(table, design), []
     for law, label in NAMES.items() if len(found) else ():
         values = found[f"regret_{law}"].to_numpy()
         # percentiles, not mean -+ t se: a loss above the best cannot be negative
@@ -309,3 +470,57 @@ def misses(table: pd.DataFrame) -> pd.DataFrame:
         if len(found)
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["what", "D", "over"])
+
+
+# What the figures of our own sweep show ---------------------------------------------------------------------------
+
+
+def own_bowl(floor: str = "fixed") -> pd.DataFrame:
+    """All cells of our own sweep on one grid: lr and batch (octaves), excess (per mille above the cell's best), the
+    median over the cells."""
+    runs = micro_sweep(floor)
+    excess = 1000 * (runs["loss"] / runs.groupby("cell")["loss"].transform("min") - 1)
+    runs = runs.assign(excess=excess, lr=np.log2(runs["lr"]), batch=np.log2(runs["batch"]))
+    return runs.groupby(["lr", "batch"], as_index=False)["excess"].median()
+
+
+def own_lr(table: pd.DataFrame) -> pd.DataFrame:
+    """The best learning rate of our own cells at every batch, the fitted law and the printed one beside it: floor, N,
+    D, batch, lr, fitted, printed."""
+    parts = []
+    for floor in FLOORS:
+        found = own_cells(table, floor)
+        if len(found):
+            long = best_lr(found)
+            printed = LAWS["step"].lr(long["N"], long["D"], None)
+            parts.append(long.assign(floor=floor, fitted=own_lr_law(long).predict(long), printed=printed))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["floor", "N", "D", "batch", "lr"])
+
+
+def own_exponents(table: pd.DataFrame) -> pd.DataFrame:
+    """Exponents of our own sweep beside the printed ones, a row each: label, who, estimate, low, high (95 % t interval
+    of the jackknife over cells)."""
+    rows, found = [], own_cells(table, "fixed")
+    for name, values in own_units(found).items() if len(found) else ():
+        low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+        rows.append((f"{SYMBOLS[name]}, printed", "printed", PRINTED[name], np.nan, np.nan))
+        rows.append((f"{SYMBOLS[name]}, ours", "our own sweep", values.mean(), low, high))
+    return pd.DataFrame(rows, columns=["label", "who", "estimate", "low", "high"])
+
+
+def own_shift(table: pd.DataFrame) -> pd.DataFrame:
+    """The best learning rate of our own cells under both floors, a row each, the geometric mean over those batches at
+    which both lie inside the grid: N, D, fixed, tenth, ratio (tenth over fixed)."""
+    long = [best_lr(own_cells(table, floor)).set_index(["N", "D", "batch"])["lr"].rename(floor) for floor in FLOORS]
+    both = np.log(pd.concat(long, axis=1, join="inner")).groupby(level=["N", "D"]).mean()
+    return np.exp(both).assign(ratio=lambda t: t["tenth"] / t["fixed"]).reset_index()
+
+
+def own_surface(floor: str = "fixed") -> tuple[SurfaceFit, pd.DataFrame]:
+    """L(N, D) fitted to the best mean loss of each of our own cells, and those with what it predicts: N, D, loss,
+    fitted, residual (per mille)."""
+    runs = micro_sweep(floor)
+    best = runs.loc[runs.groupby("cell")["loss"].idxmin(), ["N", "D", "loss"]].reset_index(drop=True)
+    fit = fit_loss_surface(best["N"], best["D"], best["loss"])
+    fitted = fit.predict(best["N"], best["D"])
+    return fit, best.assign(fitted=fitted, residual=1000 * (best["loss"] / fitted - 1))
