@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from redraw import _cli_selection, data, models, pruning, selection, training
-from redraw.pruning import _iterative, _magnitude
+from redraw.pruning import _iterative, _magnitude, _masks
 from redraw.selection import _grand
 from redraw.studies import data_diet, lottery_ticket
 from redraw.workbook import Store, Trial
@@ -47,29 +47,30 @@ MUTATIONS = [
     # Masks ------------------------------------------------------------------------------------------------------
     Mutation(
         "masks are not applied again after a step",
-        pruning.Masks.hold,
-        {"value.view(kept.dtype).bitwise_and_(kept)": "pass"},
+        _masks._Held._clear,
+        {"values.view(INTEGERS[size]).bitwise_and_(self.bits[size])": "pass"},
         HOLD,
         {"name": "sgd_plain", "after": 5},
     ),
     Mutation(
         "only gradients are masked, while momentum is carried on",
-        pruning.Masks.hold,
-        {
-            "in (weight, *values):": "in [] if weight.grad is None else [weight.grad]:",
-            "register_step_post_hook": "register_step_pre_hook",
-        },
+        _masks._Held._clear_state,
+        {"self._clear(value)": "pass"},
         HOLD,
         {"name": "sgd", "before": 5, "after": 5},
     ),
     Mutation(
         "weights are masked, their momentum is not",
-        pruning.Masks.hold,
-        {
-            "in (weight, *values):": "in (weight,):",
-        },
+        _masks._Held.before_step,
+        {"self._clear(self.weight.grad)": "pass"},
         HOLD,
         {"name": "adam", "after": 5},
+    ),
+    Mutation(
+        "what an optimizer moves without a gradient is not masked after the step",
+        _masks._Held.after_step,
+        {"if not trusted:": "if False:"},
+        "pruning/test_masks.py::test_a_mask_holds_for_optimizers_that_move_weights_without_a_gradient",
     ),
     Mutation(
         "the mask is inverted",
@@ -199,7 +200,7 @@ MUTATIONS = [
     Mutation(
         "labels are not shuffled with their inputs",
         training.batches,
-        {"y[index]": "y[: len(index)]"},
+        {"y.index_select(0, index)": "y[: len(index)]"},
         "training/test_loop.py::test_an_epoch_holds_every_example_at_most_once_and_drops_the_incomplete_batch",
         {"n": 12, "batch_size": 4},
     ),
@@ -425,14 +426,14 @@ MUTATIONS = [
     ),
     Mutation(
         "what is read is not compared with its sum",
-        Store.get,
+        Store.own,
         {'hashlib.sha256(canonical(body).encode()).hexdigest() == record["sha256"]': "True"},
         "mutations/test_mutations.py::check_damage",
         {"name": "record.json"},
     ),
     Mutation(
         "tensors are not compared with their sum",
-        Store.get,
+        Store.own,
         {'sha256_file(folder / "tensors.safetensors") == body["tensors"]': "True"},
         "mutations/test_mutations.py::check_damage",
         {"name": "tensors.safetensors"},
