@@ -210,7 +210,8 @@ def test_a_key_moves_with_the_datas_checksum_and_reader(monkeypatch):
         patch.setattr(data, "checksums", lambda name: {"file": "0" * 64})
         assert key() != before
     with monkeypatch.context() as patch:
-        patch.setattr(data, "reader", lambda name: data.make_mnist1d)
+        other = dataclasses.replace(data.describe("digits"), read=data.describe("mnist1d").read)
+        patch.setattr(data, "describe", lambda name: other)
         assert key() != before
     assert key() == before
 
@@ -622,7 +623,7 @@ def test_a_reader_of_data_that_was_edited_is_refused(store, monkeypatch):
     assert one.key
 
     def edited(function, *, now=False, **options):
-        return "another" if now and function is data.reader("digits") else real(function, now=now, **options)
+        return "another" if now and function == data.describe("digits").read else real(function, now=now, **options)
 
     monkeypatch.setattr(module, "meaning", edited)
     with pytest.raises(TrialError, match="the code changed"):
