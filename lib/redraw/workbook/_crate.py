@@ -141,8 +141,8 @@ def _program(run: Entity) -> tuple[Entity, list[Entity]]:
     libraries = [python]
     for name, number in run["libraries"].items():
         if name != "redraw":
-            page = f"https://pypi.org/project/{quote(name)}/"
-            libraries.append({"@id": f"{page}{quote(number)}/", "name": name, "url": page, "softwareVersion": number})
+            package = f"pkg:pypi/{quote(name.lower())}@{quote(number)}"  # a package URL, which names no server
+            libraries.append({"@id": package, "name": name, "softwareVersion": number})
     requirements = [{"@type": "SoftwareApplication", **library} for library in libraries]
     program = {
         "@id": "#redraw",
