@@ -1,5 +1,6 @@
 """The `redraw` command. Numerical libraries load only when a request has been found right."""
 
+import gc
 import json
 import os
 import signal
@@ -15,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from redraw.workbook import CardError, NotebookError, ParameterError, find_project
+from redraw.workbook._notebooks import imported, kernel_at_hand
 from redraw.workbook._project import default_jobs
-from redraw.workbook._startup import without_uri_grammar
+from redraw.workbook._startup import importing, without_compiler, without_uri_grammar
 from redraw.workbook._versions import find_records, find_version
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help=__doc__.splitlines()[0])
@@ -55,7 +57,9 @@ def main() -> None:
             signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a terminal without our marks is no reason to fail
-    sys.exit(_exit_code())
+    code = _exit_code()
+    gc.freeze()  # or the interpreter goes over all that the libraries made, 1 s, before it ends
+    sys.exit(code)
 
 
 def _interrupt(*_):
@@ -159,7 +163,7 @@ def run(
     study: Annotated[str, typer.Argument(help="A study; see `redraw list`.")] = "",
     preset: Annotated[str, typer.Option(help="smoke, laptop or paper.")] = "laptop",
     parameter: Annotated[list[str], typer.Option("-p", metavar="NAME=VALUE", help="Override a parameter.")] = [],  # noqa: B006
-    jobs: Annotated[int, typer.Option(min=1, help="Local processes (default: one a core).")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Local processes (default: one a core; 1 for smoke).")] = None,
     deadline: Annotated[float, typer.Option(metavar="MINUTES", help="End the run after so long.")] = None,
     until: Annotated[bool, typer.Option("--until-decided", help="Add seeds until main claims are decided.")] = False,
     budget: Annotated[float, typer.Option("--budget-minutes", metavar="MINUTES", help="Add none beyond these.")] = None,
@@ -182,29 +186,33 @@ def run(
         raise ParameterError(f"deadline: must be a number of minutes above 0, got {deadline:g}")
     if source is not None and everything:
         raise ParameterError("from: names a version of one study, so it cannot be given with --all")
-    default_jobs()  # refuses a wrong REDRAW_JOBS
+    default_jobs(preset)  # refuses a wrong REDRAW_JOBS
     studies = project.studies() if everything else [study]
     for name in studies:  # refuse what is wrong in any of them before the first starts
         project.card(name).resolve(preset, overrides)
         project.notebook(name)
         project.find_module(name)
     records = find_records(project, study, source) if source is not None else None
-    from redraw.workbook import Store, run_study, until_decided
-
-    begin = partial(until_decided, budget_minutes=budget) if until else run_study
     code, documents = DONE, []
     for name in studies:
         started = time.perf_counter()
         try:
-            with _progress(name) as on_progress:
+            with kernel_at_hand({}, imported(project.notebook(name))) as execute, _progress(name) as on_progress:
+                with importing():  # while the kernel loads the same
+                    from redraw.workbook import Store, run_study, until_decided
+
+                    project.module(name)
+                without_compiler()
+                begin = partial(until_decided, budget_minutes=budget) if until else run_study
                 done = begin(
                     project,
                     name,
                     preset=preset,
                     overrides=overrides,
-                    jobs=jobs,
+                    jobs=jobs or default_jobs(preset),
                     store=Store(records=records),
                     deadline=deadline,
+                    execute=execute,
                     on_progress=on_progress,
                     say=_say,
                 )

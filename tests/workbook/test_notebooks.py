@@ -15,7 +15,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from redraw.workbook import _notebooks
-from redraw.workbook._notebooks import MARK, NotebookFailed, execute_notebook
+from redraw.workbook._notebooks import MARK, NotebookFailed, execute_notebook, imported, kernel_at_hand
 
 
 @pytest.fixture
@@ -205,6 +205,49 @@ def test_several_at_once_do_not_meet(execute):
 @pytest.mark.long
 def test_forty_at_once_do_not_meet(execute):
     at_once(execute, 40, 40)
+
+
+# A kernel that is there before its notebook ---------------------------------------------------------------------
+
+
+def test_a_kernel_waits_for_its_notebook_with_its_modules_loaded_and_no_name_bound(tmp_path):
+    look = "import sys, os\nprint('colorsys' in sys.modules, os.environ['LATER'], os.getcwd())"
+    names = "print(sorted(n for n in dir() if not n.startswith('_') and n not in ('In', 'Out', 'get_ipython')))"
+    cells = [new_code_cell(names, id="names"), new_code_cell(look, id="look")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "s.ipynb")
+    with kernel_at_hand({"REDRAW_TEST": str(tmp_path)}, ["colorsys", "no_such_module"]) as execute:
+        wait_for(lambda: len(ours(tmp_path)) == 2)  # before anything was asked
+        execute(tmp_path / "s.ipynb", tmp_path / "t.ipynb", {}, environment={"LATER": "7"})
+    notebook = saved(tmp_path, "t")
+    assert [c.execution_count for c in notebook.cells] == [1, 2]
+    assert printed(notebook) == f"['exit', 'open', 'quit']\nTrue 7 {tmp_path}\n"
+    assert not ours(tmp_path)
+
+
+def test_a_kernel_that_nothing_is_asked_of_goes_too(tmp_path):
+    with kernel_at_hand({"REDRAW_TEST": str(tmp_path)}):
+        wait_for(lambda: ours(tmp_path))
+    assert not ours(tmp_path)
+
+
+def test_a_kernel_killed_while_it_waits_is_told(tmp_path):
+    nbformat.write(new_notebook(cells=[new_code_cell("1", id="one")]), tmp_path / "s.ipynb")
+    with kernel_at_hand({"REDRAW_TEST": str(tmp_path)}) as execute:
+        wait_for(lambda: len(ours(tmp_path)) == 2)
+        wait_for(lambda: any("ipykernel" in " ".join(p.cmdline()) for p in ours(tmp_path)))
+        (kernel,) = (p for p in ours(tmp_path) if "ipykernel" in " ".join(p.cmdline()))
+        time.sleep(3)  # until it waits
+        kernel.kill()
+        with pytest.raises(NotebookFailed, match=r"^(killed|failed): the kernel d"):
+            execute(tmp_path / "s.ipynb", tmp_path / "t.ipynb", {}, environment={})
+
+
+def test_what_a_notebook_imports():
+    cells = [
+        {"cell_type": "code", "source": "import a.b, c\nfrom d import e\nif 1:\n    from . import f"},
+        {"cell_type": "markdown", "source": "import not_code"},
+    ]
+    assert imported({"cells": cells}) == ["a.b", "c", "d", "d.e"]
 
 
 # Nothing stays --------------------------------------------------------------------------------------------------

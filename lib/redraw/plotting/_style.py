@@ -35,6 +35,7 @@ def show(fig: Figure, name: str, data: pd.DataFrame, alt: str) -> None:
     png = io.BytesIO()
     with plt.style.context(STYLE):
         fig.savefig(png, format="png", dpi=150)
+        fig.set_layout_engine("none")  # it is laid out by now
         if folder := os.environ.get("REDRAW_FIGURES"):
             path = Path(folder) / name
             fig.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Title": name, "Description": alt})

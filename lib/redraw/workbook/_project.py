@@ -83,12 +83,17 @@ class Project:
         return importlib.import_module(self.find_module(study))
 
 
-def default_jobs() -> int:
-    """REDRAW_JOBS, or the number of cores this process may use. Raises ParameterError when it is no such number."""
+def default_jobs(preset: str = "") -> int:
+    """REDRAW_JOBS, or the number of cores this process may use; 1 for smoke, shorter than more processes take to load.
+
+    Raises ParameterError when REDRAW_JOBS is no such number.
+    """
     if jobs := os.environ.get("REDRAW_JOBS"):
         if not jobs.isdecimal() or int(jobs) < 1:
             raise ParameterError(f"REDRAW_JOBS: must be an integer from 1, got {jobs!r}")
         return int(jobs)
+    if preset == "smoke":
+        return 1
     if hasattr(os, "sched_getaffinity"):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

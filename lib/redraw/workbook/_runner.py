@@ -31,6 +31,7 @@ from redraw.workbook._provenance import environment
 from redraw.workbook._records import RECORDS, write_records
 from redraw.workbook._rulings import changed_parameters, rule
 from redraw.workbook._seeding import account, bodies, told
+from redraw.workbook._startup import importing
 from redraw.workbook._store import Store, canonical
 from redraw.workbook._trials import Progress, Trial, datasets, reachable, run_trials, trial_table
 from redraw.workbook._versions import Version, manifest_problems, versions
@@ -67,6 +68,7 @@ def run_study(
     deadline: float | None = None,
     level: float = 0.95,
     looks: Mapping[str, Any] | None = None,
+    execute: Callable[..., None] = execute_notebook,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
@@ -80,6 +82,7 @@ def run_study(
     store: where trials are kept; one with a version's records (`find_records`) takes from them what it has not itself.
     deadline: minutes after which the run is ended, its processes killed; needs the main thread.
     level: the confidence of the verdicts; looks: how often they were looked at before, for run.json.
+    execute: what executes the notebook, for one that was started before this call (`kernel_at_hand`).
     Raises ParameterError, CardError, NotebookError for a wrong request and DataCorrupt for a damaged file of data that
     cannot be replaced, before anything is written; TrialError, NotebookFailed or RunTimedOut when the work failed.
     """
@@ -108,8 +111,18 @@ def run_study(
                 came = account(trials, results, store, begun["stored"])
                 if store.source:
                     say(told(came))
+                table, verdicts, surroundings = trial_table(trials, results), [], {}
+
+                def meanwhile():
+                    with importing():
+                        import_module("redraw.workbook._board")  # with all that writes reports
+                    write_records(partial / RECORDS, bodies(trials, results, store))
+                    samples = module.measure(table, **parameters)
+                    verdicts.extend(rule(card, samples, preset, parameters, blocked, level=level))
+                    surroundings.update(environment(project.root))
+
                 say("executing the notebook")
-                execute_notebook(
+                execute(
                     project.notebook_path(study),
                     partial / "report.ipynb",
                     {"preset": preset, **parameters},
@@ -121,12 +134,8 @@ def run_study(
                         "REDRAW_HOME": str(project.root),
                         "REDRAW_LEVEL": repr(level),
                     },
-                    meanwhile=_load_the_rest,
+                    meanwhile=meanwhile,
                 )
-                table = trial_table(trials, results)
-                write_records(partial / RECORDS, bodies(trials, results, store))
-                samples = module.measure(table, **parameters)
-                verdicts = rule(card, samples, preset, parameters, blocked, level=level)
                 number = 1 + max((v.number for v in versions(project.reports, study)), default=0)
                 version = Version(study, number, preset, identity, folder / f"{number:04d}-{preset}-{identity}")
                 _write(
@@ -143,6 +152,7 @@ def run_study(
                     level,
                     looks,
                     came,
+                    surroundings,
                 )
             disarm()
             partial.rename(version.path)
@@ -318,11 +328,6 @@ def _last_end(partial: Path) -> str:
         return "left no record (killed?)"
 
 
-def _load_the_rest() -> None:
-    """Load what writes reports, while the kernel starts."""
-    import_module("redraw.workbook._board")
-
-
 def _write(
     partial: Path,
     card: Card,
@@ -337,6 +342,7 @@ def _write(
     level: float,
     looks: Mapping[str, Any] | None,
     came: dict,
+    surroundings: dict,
 ) -> None:
     """Everything beside the notebook and the records, the manifest last."""
     from redraw.workbook._report import write_report
@@ -372,7 +378,7 @@ def _write(
         "exit_reason": "blocked" if blocked else "completed",
         "wall_seconds": seconds,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        **environment(project.root),
+        **surroundings,
     }
     scalars = table[[name for name in table if not table[name].map(lambda v: isinstance(v, list | dict)).any()]]
     scalars.to_csv(partial / "trials.csv", index=False)

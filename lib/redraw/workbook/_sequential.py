@@ -23,6 +23,7 @@ from typing import Any
 
 from ._card import Card, ParameterError
 from ._judge import Verdict
+from ._notebooks import execute_notebook
 from ._project import Project, default_jobs
 from ._rulings import rule
 from ._runner import Run, _deadline, run_study
@@ -78,6 +79,7 @@ def until_decided(
     jobs: int | None = None,
     store: Store | None = None,
     deadline: float | None = None,
+    execute: Callable[..., None] = execute_notebook,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
@@ -140,6 +142,7 @@ def until_decided(
         deadline=None if deadline is None else max(deadline - (time.monotonic() - started) / 60, 1e-3),
         level=taken[-1].level,
         looks=_record(schedule, taken, stopped, budget_minutes, computed),
+        execute=execute,
         on_progress=on_progress,
         say=say,
     )

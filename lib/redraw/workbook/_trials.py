@@ -23,6 +23,7 @@ import torch
 from redraw import data
 from redraw.workbook._meaning import meaning
 from redraw.workbook._project import default_jobs
+from redraw.workbook._startup import without_compiler
 from redraw.workbook._store import Result, Store, canonical
 
 
@@ -351,6 +352,7 @@ class _Here(Executor):
 def _worker(parent: int) -> None:
     """Leave Ctrl-C to the parent, and end when it is gone: a killed parent sends nobody a signal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    without_compiler()
 
     def watch():
         while os.getppid() == parent:
