@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from redraw import __main__ as door
 from redraw import cli
 
 
@@ -290,6 +291,19 @@ def test_ctrl_c_before_the_work_begins_is_130(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["redraw", "list"])
     assert cli._exit_code() == 130
     assert capsys.readouterr().err.startswith("redraw: interrupted; ")
+
+
+def test_ctrl_c_while_the_command_loads_is_130(monkeypatch, capsys):
+    class Interrupted:
+        def find_spec(self, name, path=None, target=None):
+            if name == "redraw.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "redraw.cli")
+    with pytest.raises(SystemExit) as caught:
+        door.main()
+    assert caught.value.code == 130 and capsys.readouterr().err == "redraw: interrupted\n"
 
 
 def test_sigterm_and_hangup_end_like_ctrl_c(monkeypatch):

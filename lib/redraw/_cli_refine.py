@@ -5,6 +5,8 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from redraw._csv import number, read_rows
+
 FIGURES = (".svg", ".png", ".pdf")
 
 
@@ -55,24 +57,17 @@ def read_norms(path: str | Path, column: str | None = None) -> tuple[str, list[f
     its line).
     """
     path = Path(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, skipinitialspace=True)
-            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except OSError as error:
-        raise NormsError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise NormsError(f"{path}: must be a CSV text file ({error})") from None
+    rows = read_rows(path, NormsError)
     first = rows[0][1] if rows else []
-    header = [] if all(_float(cell) is not None for cell in first) else [cell.strip() for cell in first]
+    header = [] if all(number(cell) is not None for cell in first) else first
     values = rows[1:] if header else rows
     if not values:
         raise NormsError(f"{path}: must hold at least one row of numbers")
     at = _position(path, column, header, len(first))
     norms = []
     for line, row in values:
-        cell = row[at].strip() if at < len(row) else ""
-        norm = _float(cell)
+        cell = row[at] if at < len(row) else ""
+        norm = number(cell)
         if norm is None or not (math.isfinite(norm) and norm > 0):
             raise NormsError(f"{path}, line {line}: must be a finite positive number, not {cell[:40]!r}")
         norms.append(norm)
@@ -142,10 +137,3 @@ def _position(path: Path, column: str | None, header: list[str], columns: int) -
     if column.isdecimal() and 1 <= int(column) <= columns:
         return int(column) - 1
     raise NormsError(f"column: must be {named}, not {column!r}")
-
-
-def _float(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None

@@ -1,9 +1,10 @@
 """What `redraw predict` and `redraw fit FILE.csv` do. Numerical libraries load only when the request has been read."""
 
-import csv
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+
+from redraw._csv import number, read_rows
 
 KINDS = {
     "surface": "L = E + A/N^alpha + B/D^beta; columns N, D, loss",
@@ -155,47 +156,36 @@ def read_columns(path: str | Path, wanted: Mapping[str, str], kind: str) -> tupl
     line).
     """
     path = Path(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = (line for line in stream if not line.startswith("#"))
-            rows = [row for row in csv.reader(lines, skipinitialspace=True) if any(cell.strip() for cell in row)]
-    except OSError as error:
-        raise FitError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FitError(f"{path}: must be a CSV text file ({error})") from None
+    rows = read_rows(path, FitError)
     if len(rows) < 2:
         raise FitError(f"{path}: must hold a header and at least one row")
-    header = [cell.strip() for cell in rows[0]]
+    header = rows[0][1]
     wanted = dict(wanted) or {name: name for name in header}
     for name in wanted.values():
         if header.count(name) != 1:
-            there = "twice" if name in header else f"not in the header ({', '.join(header)})"
-            raise FitError(
-                f"{path}: must have the column {name!r} once; it is there {there}".replace("there not", "not")
-            )
+            found = "it is there twice" if name in header else f"it is not in the header ({', '.join(header)})"
+            raise FitError(f"{path}: must have the column {name!r} once; {found}")
     places = {ours: header.index(theirs) for ours, theirs in wanted.items()}
     table: dict[str, list[float]] = {name: [] for name in wanted}
     dropped = 0
-    for number, row in enumerate(rows[1:], 1):
-        values = {name: _value(row[at] if at < len(row) else "") for name, at in places.items()}
-        if kind == "sweep" and values[MAY_DIVERGE] is not None and not abs(values[MAY_DIVERGE]) < float("inf"):
+    for line, row in rows[1:]:
+        cells = {name: row[at] if at < len(row) else "" for name, at in places.items()}
+        if kind == "sweep" and _diverged(cells[MAY_DIVERGE]):
             dropped += 1
             continue
-        for name, value in values.items():
+        for name, cell in cells.items():
+            value = number(cell)
             if value is None or not 0 < value < float("inf"):
-                cell = row[places[name]].strip() if places[name] < len(row) else ""
-                where = f"{path}, row {number}, column {wanted[name]}"
+                where = f"{path}, line {line}, column {wanted[name]}"
                 raise FitError(f"{where}: must be a finite positive number, not {cell[:40]!r}")
             table[name].append(value)
     return table, dropped
 
 
-def _value(cell: str) -> float | None:
-    """The number in a cell, None where there is none; an empty one is NaN, as tables of runs have it."""
-    try:
-        return float(cell.strip() or "nan")
-    except ValueError:
-        return None
+def _diverged(cell: str) -> bool:
+    """Whether a table of runs says so: no finite loss, or none at all."""
+    value = number(cell or "nan")
+    return value is not None and not abs(value) < float("inf")
 
 
 def _surface(table: dict, delta: float, threshold: float) -> dict:
