@@ -347,7 +347,7 @@ def _fetch_missing(entry: Entry, found: dict[str, Path], tried: list[str]) -> No
             return
         if source.kind == "system":
             continue  # already looked at
-        _tell(f"fetching {entry.name} from {source}")
+        _tell(f"fetching {entry.name} from {source}".replace("{name}", "*"))  # of the files, not of one
         try:
             with _opened_source(source) as get:
                 for name in missing:
