@@ -35,7 +35,7 @@ def reports(tmp_path_factory):
     claims = [claim.model_dump() for claim in tickets.claims]
     claims[2]["criterion"]["bound"] = 0.2
     old = made.make_card(claims=claims)
-    papers = [{"key": "frankle2019", "title": "Another paper", "authors": ["Ada Byron"], "year": 2021, "doi": "10.1000/x"}]
+    papers = [{"key": "frankle2019", "title": "Another", "authors": ["Ada Byron"], "year": 2021, "doi": "10.1000/x"}]
     others = [
         made.make_card(study="schedules", title="Schedules", topic="schedules", papers=papers),
         made.make_card(study="later", title="Not yet", topic="data"),

@@ -232,7 +232,7 @@ def test_the_story_is_the_notebook_without_its_machinery(make_version, make_card
     messages = story.find("details", class_="messages").pre.text
     assert messages == "5 of 5 done", "only the last state of a line that rewrites itself, without colours"
     frame = story.find("th", string="weights left").find_parent("table")
-    assert [th["scope"] for th in frame("th")] == ["col", "col", "col", "row", "row"]
+    assert [th["scope"] for th in frame("th")] == ["col", "col", "row", "row"], "an empty corner heads nothing"
     assert frame.parent["class"] == ["scroll"] and "vertical-align" not in story.text
     assert story.find("th", string="round"), "a Markdown table"
 

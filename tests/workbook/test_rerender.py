@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import types
 
 import pytest
 
+from redraw import cli
 from redraw.workbook import ParameterError
 from redraw.workbook._report import write_report
 from redraw.workbook._rerender import render_again
@@ -79,3 +81,31 @@ def test_a_run_publishes_what_would_not_be_set_again(version, make_card):
     lines = [line for line in manifest.read_text().splitlines() if not line.endswith("  report.html")]
     manifest.write_text("\n".join([*lines, f"{digest(version.path / 'report.html')}  report.html"]) + "\n")
     assert not render_again(version, make_card()) and not (version.path / "rendered.json").exists()
+
+
+def test_the_command_sets_pages_again_and_rewrites_the_board(version, make_card, monkeypatch, capsys):
+    reports = version.path.parent.parent
+    project = types.SimpleNamespace(reports=reports, card=lambda study: make_card(), studies=lambda: ["lottery_ticket"])
+    monkeypatch.setattr(cli, "find_project", lambda: project)
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["redraw", *arguments])
+        return cli._exit_code(), capsys.readouterr()
+
+    code, said = run("render")
+    assert code == 0 and said.out.startswith("set again:") and (reports / "index.html").is_file()
+    code, said = run("render", "lottery_ticket", "newest")
+    assert code == 0 and said.out.startswith("as it was:")
+    code, said = run("render", "lottery_ticket", "7")
+    assert code == 2 and "version '7': must be one of 0001-laptop-ab12cd34ef" in said.err
+    (version.path / "trials.csv").write_text("forged")
+    code, said = run("render")
+    assert code == 2 and "trials.csv was changed after the run" in said.err
+
+
+def test_the_command_that_prints_says_what_it_needs(version, make_card, monkeypatch, capsys, tmp_path):
+    project = types.SimpleNamespace(reports=version.path.parent.parent, card=lambda study: make_card())
+    monkeypatch.setattr(cli, "find_project", lambda: project)
+    monkeypatch.setenv("REDRAW_CHROMIUM", str(tmp_path / "none"))
+    monkeypatch.setattr("sys.argv", ["redraw", "pdf", "lottery_ticket", "--out", str(tmp_path / "x.pdf")])
+    assert cli._exit_code() == 2 and "pdf: needs Chromium" in capsys.readouterr().err
