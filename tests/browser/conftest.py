@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from redraw.data._files import cache_folder
-from redraw.workbook._board import write_board
+from redraw.workbook._board import show_board, write_board
 from redraw.workbook._pdf import browser_flags, find_browser
 from redraw.workbook._report import write_report
 
@@ -49,6 +49,9 @@ def reports(tmp_path_factory):
             (version / "trials.csv").write_text("function,seed,key\nticket,0,aa\nticket,1,bb\n")
             write_report(version, card)
     write_board(folder, [tickets, *others])
+    shown = show_board(folder, [tickets, *others]).data
+    page = f"<!DOCTYPE html><html lang='en'><title>As in a notebook</title><h1>A notebook</h1>{shown}</html>"
+    (folder / "notebook.html").write_text(page, "utf-8")
     return folder
 
 

@@ -167,3 +167,12 @@ def test_in_print_every_claim_is_said(visit):
     assert not page.locator("#tools").is_visible()
     heights = page.eval_on_selector_all(".stand", "all => all.map(e => e.getBoundingClientRect().height)")
     assert len(heights) == 18 and min(heights) > 10
+
+
+def test_inside_a_notebook_the_board_works_as_well(visit):
+    page = visit("notebook.html")
+    frame = page.frame_locator("iframe")
+    frame.locator("#verdict").select_option("contradicted")
+    assert frame.locator("#count").inner_text() == "2 of 18 claims, in 2 studies"
+    frame.locator(".chip:visible").first.click()
+    assert frame.locator("[id='lottery_ticket.L4']").is_visible() and page.url.endswith("notebook.html")
