@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install replicate test test-long lab check bench lint
+.PHONY: help install replicate test test-long lab check readme bench lint
 
 help: ## this list
 	@echo "make replicate             every study at its laptop preset, into versioned reports"
@@ -39,6 +39,9 @@ lab: $(READY) ## JupyterLab on notebooks/, on localhost with its token
 
 check: $(READY) ## cards, notebooks, committed reports and their manifests
 	@$(BIN)/redraw check
+
+readme: $(READY) ## the README's picture and table, from cards and reports
+	@$(BIN)/python -m redraw.workbook._readme
 
 bench: $(READY) ## the speed promises, as ratios within one run
 	@$(BIN)/pytest tests/benchmarks

@@ -320,6 +320,38 @@ def crate(
 
 
 @app.command()
+def render(
+    study: Annotated[str, typer.Argument(help="A study; otherwise all.")] = "",
+    version: Annotated[str, typer.Argument(help="A number, a name or newest; otherwise all.")] = "",
+) -> None:
+    """Set the pages of published versions again in today's layout, from their sealed files; rewrites the board."""
+    from redraw.workbook import versions
+    from redraw.workbook._board import write_board
+    from redraw.workbook._rerender import render_again
+
+    project = find_project()
+    for name in [study] if study else project.studies():
+        card = project.card(name)
+        for one in [find_version(project, name, version)] if version else versions(project.reports, name):
+            changed = render_again(one, card)
+            out.print(f"{'set again' if changed else 'as it was'}: {_shown(one.path)}", soft_wrap=True)
+    write_board(project.reports, [project.card(name) for name in project.studies()])
+
+
+@app.command()
+def pdf(
+    study: str,
+    version: Annotated[str, typer.Argument(help="A number, a name or newest.")] = "newest",
+    file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The PDF to write.")] = ...,
+) -> None:
+    """A version's report as a PDF with vector figures, printed by Chromium."""
+    from redraw.workbook._pdf import print_page
+
+    print_page(find_version(find_project(), study, version).path / "report.html", file)
+    out.print(f"wrote {_shown(file.resolve())}", soft_wrap=True)
+
+
+@app.command()
 def check(as_json: Json = False) -> int:
     """Cards, notebooks, reports and manifests: does everything still say what it said?"""
     from redraw.workbook import check_project

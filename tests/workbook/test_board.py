@@ -1,12 +1,18 @@
 """The board: every study, its newest complete versions and nothing that is unfinished."""
 
+import base64
+import csv
+import hashlib
 import json
 import re
+from xml.etree import ElementTree
 
 import pytest
 from bs4 import BeautifulSoup
 
-from redraw.workbook._board import write_board
+from redraw.workbook import Samples
+from redraw.workbook import _pages as pages
+from redraw.workbook._board import show_board, write_board
 from redraw.workbook._report import write_report
 from redraw.workbook._versions import Version, newest_versions, versions
 
@@ -66,9 +72,11 @@ def test_the_newest_version_of_each_preset_is_listed(reports, make_version, make
     links = [link["href"] for link in page.select(".preset a")]
     assert links == [f"lottery_ticket/{v}/report.html" for v in
                      ("0004-paper-dddd4444", "0003-laptop-cccc3333", "0002-smoke-bbbb2222")]  # fmt: skip
-    assert "partial" not in str(page) and "ffff6666" not in str(page)
+    assert "ffff6666" not in str(page) and "eeee5555" not in str(page)
     assert page.find(id="other").find(string=re.compile("Not run yet"))
-    assert len(page.select("#lottery_ticket .version .line-up")) == 3
+    chips = page.select("#lottery_ticket .line-up a")
+    assert [chip["href"] for chip in chips] == [f"#lottery_ticket.{claim.id}" for claim in card.claims]
+    assert all(page.find(id=chip["href"][1:]) for chip in chips), "every sign leads to its claim on the board"
     for link in page("a", href=re.compile("report.html")):
         address, _, mark = link["href"].partition("#")
         assert (reports / address).is_file()
@@ -98,12 +106,26 @@ def test_the_board_runs_nothing_and_asks_nobody(reports, make_version, make_card
     card = make_card(title=text, question=text, topic=text, claims=claims)
     make_version(card)
     page = read(write_board(reports, [card]))
-    assert not page(["script", "iframe", "link", "base", "form", "object", "embed"])
+    assert not page(["iframe", "link", "base", "form", "object", "embed"])
+    (script,) = page("script")
+    assert script.string == pages.environment().get_template("board.js.j2").render() and not script.attrs
     assert not [tag for tag in page(True) for name in tag.attrs if name.startswith("on") or name == "style"]
     sources = [tag["src"] for tag in page(src=True)] + [tag["href"] for tag in page(["use", "a"], href=True)]
     assert sources and not [source for source in sources if re.match(r"\w+:|//", source)]
     policy = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
-    assert policy.startswith("default-src 'none'; img-src 'self' file: data:; style-src 'sha256-")
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+
+    def hashed(source):
+        return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
+
+    assert rules == {
+        "default-src": "'none'",
+        "img-src": "'self' file: data:",
+        "style-src": hashed(page.style.string),
+        "script-src": hashed(script.string),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
 
 
 def test_the_table_for_machines_says_the_same(reports, make_version, make_card):
@@ -117,6 +139,16 @@ def test_the_table_for_machines_says_the_same(reports, make_version, make_card):
         (claim["id"], claim["outcome"], claim["scope"]) for claim in results["claims"]
     ]
     assert version["claims"][1]["link"] == "lottery_ticket/0001-laptop-ab12cd34ef/report.html#claim-L1"
+    stands = plain["studies"][0]["stands"]
+    assert [(stand["id"], stand["outcome"]) for stand in stands] == [(c["id"], c["outcome"]) for c in results["claims"]]
+    assert stands[1]["link"] == "index.html#lottery_ticket.L1"
+    rows = list(csv.DictReader((reports / "index.csv").open(newline="")))
+    assert [(row["id"], row["outcome"], row["stands"]) for row in rows] == [
+        (claim["id"], claim["outcome"], "true") for claim in results["claims"]
+    ]
+    L1 = results["claims"][1]
+    assert float(rows[1]["measured"]) == L1["measured"] and rows[1]["topic"] == "pruning"
+    assert [float(rows[1]["low"]), float(rows[1]["high"])] == L1["strength"]["interval"]
 
 
 def test_an_unreadable_version_does_not_hide_the_others(reports, make_version, make_card):
@@ -129,9 +161,78 @@ def test_an_unreadable_version_does_not_hide_the_others(reports, make_version, m
     assert len(page.select(".line-up")) == 1
 
 
+def test_what_a_spreadsheet_would_run_is_defused(reports, make_version, make_card):
+    claims = [claim.model_dump() | {"statement": "=HYPERLINK(1)"} for claim in make_card().claims]
+    card = make_card(claims=claims, topic="+1")
+    make_version(card)
+    write_board(reports, [card])
+    for row in csv.DictReader((reports / "index.csv").open(newline="")):
+        assert (row["statement"], row["topic"]) == ("'=HYPERLINK(1)", "'+1")
+
+
+def test_a_claim_stands_where_the_strongest_preset_that_tested_it_says(reports, make_version, make_card):
+    card = make_card()
+    make_version(card, name="0001-paper-aaaa1111", preset="paper", samples={"L4": Samples.of([99.0, 99.1, 98.9])})
+    make_version(card, name="0002-laptop-bbbb2222", preset="laptop")
+    page = read(write_board(reports, [card]))
+    stands = {li["id"]: (li["data-verdict"], li.select_one(".found a")["href"]) for li in page.select(".stand")}
+    assert stands["lottery_ticket.L4"] == ("reproduced", "lottery_ticket/0001-paper-aaaa1111/report.html#claim-L4")
+    assert stands["lottery_ticket.L1"] == ("reproduced", "lottery_ticket/0002-laptop-bbbb2222/report.html#claim-L1")
+    assert stands["lottery_ticket.L7"][0] == "not_tested"
+
+
+def test_the_card_shows_the_figure_that_the_notebook_shows_first(reports, make_version, make_card):
+    folder = make_version()
+    (folder / "figures" / "aaa.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    page = read(write_board(reports, [make_card()]))
+    assert page.find("img")["src"] == "lottery_ticket/0001-laptop-ab12cd34ef/figures/accuracy.svg"
+    (folder / "report.ipynb").unlink()
+    page = read(write_board(reports, [make_card()]))
+    assert page.find("img")["src"].endswith("aaa.svg")
+
+
+def test_the_drawing_has_a_sign_for_each_claim(reports, make_version, make_card):
+    make_version()
+    card = make_card(title="Lottery & <tickets>")
+    write_board(reports, [card, make_card(study="other", title="Another")])
+    drawing = ElementTree.parse(reports / "board.svg").getroot()
+    groups = [node for node in drawing.iter("{http://www.w3.org/2000/svg}g")]
+    assert len(groups) == len(card.claims) + 6, "and one for each outcome in the legend"
+    texts = [node.text for node in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert "Lottery & <tickets>" in texts and "not run yet" in texts and "inconclusive 1" in texts
+
+
+def test_the_board_inside_a_notebook_leads_nowhere_else(reports, make_version, make_card):
+    make_version()
+    shown = show_board(reports, [make_card()], height=300).data
+    frame = BeautifulSoup(shown, "html.parser").iframe
+    page = BeautifulSoup(frame["srcdoc"], "html.parser")
+    assert frame["height"] == "300" and frame["title"]
+    assert len(page.select(".stand")) == len(make_card().claims) and not page("img")
+    assert not [link["href"] for link in page("a") if not link["href"].startswith("#")]
+
+
+def test_one_new_version_touches_only_its_own_pages(reports, make_version, make_card):
+    cards = [make_card(study=name) for name in ("one", "two", "three")]
+    for card in cards:
+        make_version(card)
+    write_board(reports, cards)
+    before = {path: path.stat().st_mtime_ns for path in reports.rglob("*.html")}
+    write_board(reports, cards)
+    assert {path: path.stat().st_mtime_ns for path in reports.rglob("*.html")} == before
+    make_version(cards[1], name="0002-laptop-bbbb2222", samples={})
+    write_board(reports, cards)
+    after = {path: path.stat().st_mtime_ns for path in reports.rglob("*.html")}
+    written = {path.relative_to(reports).as_posix() for path in after if after[path] != before.get(path)}
+    assert written == {"index.html", "two/index.html"}
+    assert "0002-laptop-bbbb2222" in (reports / "two" / "index.html").read_text()
+
+
 def test_same_reports_same_bytes(reports, make_version, make_card):
     make_version()
     first = write_board(reports, [make_card()]).read_bytes(), (reports / "index.json").read_bytes()
     again = write_board(reports, [make_card()]).read_bytes(), (reports / "index.json").read_bytes()
     assert again == first
-    assert sorted(path.name for path in reports.iterdir()) == ["index.html", "index.json", "lottery_ticket"]
+    assert sorted(path.name for path in reports.iterdir()) == [
+        *("board.svg", "index.csv", "index.html", "index.json", "lottery_ticket")
+    ]

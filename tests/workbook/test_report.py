@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from redraw.workbook import _pages as pages
 from redraw.workbook import _report as report
+from redraw.workbook import _ruling
 from redraw.workbook._claims import Samples
 from redraw.workbook._command import command
 from redraw.workbook._judge import _region
@@ -231,7 +232,7 @@ def test_the_story_is_the_notebook_without_its_machinery(make_version, make_card
     messages = story.find("details", class_="messages").pre.text
     assert messages == "5 of 5 done", "only the last state of a line that rewrites itself, without colours"
     frame = story.find("th", string="weights left").find_parent("table")
-    assert [th["scope"] for th in frame("th")] == ["col", "col", "col", "row", "row"]
+    assert [th["scope"] for th in frame("th")] == ["col", "col", "row", "row"], "an empty corner heads nothing"
     assert frame.parent["class"] == ["scroll"] and "vertical-align" not in story.text
     assert story.find("th", string="round"), "a Markdown table"
 
@@ -257,8 +258,9 @@ def test_headings_go_down_one_level_at_a_time(make_version, make_card):
 def test_claims_come_first_each_with_a_lasting_address(make_version, make_card):
     soup = report_of(make_version, make_card)
     page = str(soup)
-    assert page.index('class="claims"') < page.index('id="parameters"') < page.index('id="story"')
-    assert page.index('id="story"') < page.index('id="provenance"') < page.index('id="cite"')
+    order = ["claims", "every", "trust", "story", "provenance", "deviations", "parameters", "costs", "data", "cite"]
+    places = [page.index(f'id="{name}"') for name in order]
+    assert places == sorted(places)
     rows = soup.select("table.claims tbody tr")
     assert [row["id"] for row in rows] == [f"claim-{claim.id}" for claim in make_card().claims]
     for table in soup("table"):
@@ -290,13 +292,14 @@ def test_a_row_says_what_the_verdict_says(make_version, make_card):
     assert len(signs) == 6, "each outcome has its own sign beside its word"
     trust = soup.find("section", attrs={"aria-labelledby": "trust"}).text
     assert "Scope: reduced" in trust and "L2a is open at 5 seeds" in " ".join(trust.split())
-    assert "2 of 4 parameters differ" in trust and "rounds 9 (paper: 24)" in trust
+    deviations = soup.find("section", attrs={"aria-labelledby": "deviations"}).text
+    assert "2 of 4 parameters differ" in deviations and "rounds 9 (paper: 24)" in deviations
 
 
 def test_the_picture_has_the_region_that_was_judged(make_card):
     drawn = 0
     for claim in make_card().claims:
-        region = report.region(claim)
+        region = _ruling.region(claim)
         if claim.kind in ("exact", "ordering"):
             continue
         low, high, _, show = _region(claim)
@@ -304,8 +307,8 @@ def test_the_picture_has_the_region_that_was_judged(make_card):
         assert region == pytest.approx(shown) if None not in shown else list(region) == shown
         drawn += 1
     assert drawn == 6
-    assert report.region(make_card().claim("L5")) == (1_650_000, 1_750_000)
-    assert report.region(make_card().claim("L0")) is None
+    assert _ruling.region(make_card().claim("L5")) == (1_650_000, 1_750_000)
+    assert _ruling.region(make_card().claim("L0")) is None
 
 
 def test_the_picture_puts_numbers_where_they_belong():
@@ -542,3 +545,93 @@ def test_every_text_colour_has_contrast():
             for ground in ("paper", "raised"):
                 light, dark = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
+
+
+def test_the_first_screen_says_what_was_found(make_version, make_card):
+    soup = report_of(make_version, make_card)
+    found = {article["aria-label"]: article for article in soup.select(".finding")}
+    assert list(found) == ["Claim L3", "Claim L0"], "the main claims, those with a picture first"
+    page = str(soup)
+    assert page.index('class="finding ') < page.index('class="claims"')
+    assert found["Claim L3"].find("svg", class_="ruling") and "Both comparisons hold" in found["Claim L3"].text
+    assert "scope: reduced" in found["Claim L3"].text and "5 seeds" in found["Claim L3"].text
+    assert "equal to the paper's 51.3" in found["Claim L0"].text
+    claims = [claim.model_dump() | {"main": claim.id == "L7"} for claim in make_card().claims]
+    soup = report_of(make_version, lambda: make_card(claims=claims), name="0002-laptop-ab12cd34ef")
+    assert [article["aria-label"] for article in soup.select(".finding")][:2] == ["Claim L1", "Claim L2a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0.5, 0.52, 0.51, 0.49], "lies wholly where the claim holds, above 0.3 pp."),
+        ([0.1, 0.12, 0.11, 0.09], "lies wholly outside of where the claim holds, above 0.3 pp."),
+        ([0.1, 0.5, 0.3, 0.4], "reaches across the edge of where the claim holds, above 0.3 pp."),
+        ([], "This run says nothing about it."),
+    ],
+)
+def test_a_sentence_says_why(make_version, make_card, values, said):
+    samples = {"L2a": Samples.of(values) if values else Samples.not_tested("this run says nothing about it")}
+    folder = make_version(make_card(), samples=samples)
+    results, run = (report.read_json(folder / name) for name in ("results.json", "run.json"))
+    row = next(row for row in report.rule_rows(results, run, make_card()) if row.id == "L2a")
+    assert row.sentence.replace("\N{NO-BREAK SPACE}", " ").endswith(said)
+    assert bool(row.picture) == bool(values), "what was not tested is not drawn"
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([([1, 2], [0, None]), ([3, 4], [0, None])], "Both comparisons hold."),
+        ([([1, 2], [0, None])] * 3, "All 3 comparisons hold."),
+        ([([-2, -1], [0, None])] * 3, "All 3 comparisons fail."),
+        ([([1, 2], [0, None]), ([-2, -1], [0, None]), ([-1, 1], [0, None])],
+         "Of 3 comparisons, 1 holds, 1 fails and 1 is open."),
+        ([([1, None], [0, None]), ([None, 1], [0, None])], "Of 2 comparisons, 1 holds and 1 is open."),
+        ([(None, [0, None]), ("x", "y")], "Of 2 comparisons, 2 are open."),
+    ],
+)  # fmt: skip
+def test_comparisons_are_counted(parts, said):
+    plain = {"outcome": "reproduced", "measured": 1.0}
+    plain["parts"] = [{"name": "a", "measured": 1, "interval": i, "region": r} for i, r in parts]
+    assert _ruling._sentence(plain, None, "", "1", "", "") == said
+
+
+def test_costs_are_told_and_the_energy_is_called_an_estimate(make_version, make_card):
+    folder = make_version(make_card())
+    write_report(folder, make_card())
+    section = " ".join(read(folder).find("section", attrs={"aria-labelledby": "costs"}).get_text(" ").split())
+    assert "3 min 12 s from start to end" in section and "1 h 2 min on one core" in section
+    assert "those too that earlier runs had stored" in section and "were not counted" in section
+    # 3723.5 s at 5 and at 15 W are 5.17 and 15.5 Wh
+    assert "about 5 to 20 Wh: an estimate" in section and "not measured" in section
+    (folder / "trials.csv").write_text("key,seed,flops\na,0,2e9\nb,1,\nc,2,1e9\n")
+    write_report(folder, make_card())
+    assert "3e+09 floating-point operations, as the trials counted them" in read(folder).text
+
+
+def test_the_data_of_every_figure_can_be_had(make_version, make_card):
+    soup = report_of(make_version, make_card)
+    section = soup.find("section", attrs={"aria-labelledby": "data"})
+    links = [link["href"] for link in section("a")]
+    assert links == ["results.json", "trials.csv", "run.json", "figures/accuracy.csv"]
+    assert "weights_left, accuracy" in section.text
+
+
+def test_this_version_can_be_cited(make_version, make_card):
+    soup = report_of(make_version, make_card)
+    entries = soup.find(class_="bibtex").text.split("\n\n")
+    assert len(entries) == 2 and entries[0].startswith("@misc{redraw_lottery_ticket_0001,")
+    assert "note = {version 0001-laptop-ab12cd34ef}" in entries[0] and "year = {2026}" in entries[0]
+    assert entries[0].count("{") == entries[0].count("}")
+
+
+@pytest.mark.parametrize("value", [1_700_000, 0.001, -12.5, 3e9])
+def test_labels_of_the_region_stay_inside_and_apart(value):
+    for width in (1e-6, 0.01, 0.5):
+        half = abs(value) * width
+        drawing = BeautifulSoup(draw(value, None, [value - half, value + half], value, unit="pp"), "html.parser")
+        texts = [text for text in drawing("text") if text.get("class") != ["paper-name"]]
+        spans = [(float(t["x"]) - 3.1 * len(t.text), float(t["x"]) + 3.1 * len(t.text)) for t in texts]
+        assert len(spans) == 2 and spans[0][0] >= -0.1 and spans[1][1] <= 280.1
+        assert spans[0][1] < spans[1][0]

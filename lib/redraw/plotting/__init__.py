@@ -5,6 +5,7 @@ from redraw.plotting._laws import bands, forest, heat_map, profiles
 from redraw.plotting._pictures import marked_histogram, picture_wall
 from redraw.plotting._ranks import critical_difference, legend_below, lines, log_ticks
 from redraw.plotting._style import figure, show
+from redraw.plotting._tables import table
 
 __all__ = [
     "bands",
@@ -23,4 +24,5 @@ __all__ = [
     "remaining_axis",
     "show",
     "t_interval",
+    "table",
 ]

@@ -6,6 +6,7 @@ Names are imported when first used, so that a wrong request is refused before th
 from importlib import import_module
 
 _HOME = {
+    "_board": ["show_board"],
     "_card": ["Card", "CardError", "ParameterError", "load_card"],
     "_check": ["check_project"],
     "_claims": ["Claim", "Samples", "SamplesError"],
@@ -19,6 +20,7 @@ _HOME = {
     "_store": ["Result", "Store"],
     "_trials": ["Progress", "Trial", "TrialError", "run_trials", "trial_table"],
     "_versions": ["Version", "newest_versions", "versions"],
+    "_what_if": ["explain", "what_if"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -1,18 +1,28 @@
-"""The board: `reports/index.html` and `index.json`, every study with its newest verdicts."""
+"""The board: `reports/index.html` with every study and where its claims stand, the same for machines, and a page for
+each study (`_study_page`)."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from . import _pages as pages
+from ._board_picture import draw_board
 from ._card import Card
-from ._report import ReportError, Ruling, read_json, rule_rows, short
+from ._ruling import ReportError, Ruling, read_json, rule_rows, short
 from ._versions import Version, newest_versions
+
+_FIGURE = re.compile(r'"figure": "([A-Za-z0-9_.-]+)"')
+_SHARE = ["reproduced", "contradicted", "inconclusive", "paper_error"]
 
 
 @dataclass(frozen=True)
@@ -42,38 +52,108 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """Where a claim stands: its ruling, the entry it is from, and the name of its place on the board."""
+
+    ruling: Ruling
+    entry: Entry
+    anchor: str
+
+    @property
+    def link(self) -> str:
+        return f"{self.entry.href}#claim-{quote(self.ruling.id)}"
+
+
+@dataclass(frozen=True)
 class Row:
     """A study on the board: its versions, strongest preset first, and the address of its picture."""
 
     card: Card
-    papers: str
+    papers: list[str]
     entries: list[Entry]
     picture: str | None
+    standing: list[Standing]
+
+    @property
+    def newest(self) -> str:
+        """When the newest of the versions began, as ISO text; empty where there is none."""
+        return max((entry.started for entry in self.entries), default="")
+
+    @property
+    def tally(self) -> list[tuple[str, int]]:
+        return pages.tally([standing.ruling.outcome for standing in self.standing])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many claims stand at each outcome that a reader may sort by."""
+        return {outcome: dict(self.tally).get(outcome, 0) for outcome in _SHARE}
 
 
 def write_board(reports: Path, cards: Sequence[Card]) -> Path:
-    """Write `index.html` and `index.json` into `reports` and return the path of the page.
+    """Write `index.html`, `index.json`, `index.csv` and `board.svg` into `reports`, and `index.html` into the folder of
+    each study that has a version; return the path of the board.
 
     Each study is listed in the order of `cards` with its newest complete version of each preset (paper, laptop,
-    then smoke); one that was never run is listed as such. Links and pictures are relative, the page fetches
-    nothing from outside its folder and runs no script. Both files are replaced in one step each; the same reports
-    and cards give the same bytes.
+    then smoke); one that was never run is listed as such. A claim stands where the strongest preset that tested it
+    says, and `index.html#STUDY.CLAIM` leads to it whatever version that is. Links and pictures are relative; the page
+    fetches nothing from outside its folder, and runs one script, which its content policy names by hash and without
+    which it only cannot be filtered. Files are replaced in one step each, and only where they change; the same
+    reports and cards give the same bytes. A study's page is made again only when one of its files has changed.
     """
     reports = Path(reports)
     reports.mkdir(parents=True, exist_ok=True)
     rows = [_row(reports, card) for card in cards]
-    standings = [ruling.outcome for row in rows for ruling in _standing(row)]
-    html = pages.render("board.html.j2", images="'self' file: data:", rows=rows, tally=pages.tally(standings))
-    plain = json.dumps({"studies": [_plain(row) for row in rows]}, indent=1, ensure_ascii=False)
-    pages.write_atomically(reports / "index.json", plain + "\n")
-    pages.write_atomically(reports / "index.html", html)
+    for row in rows:
+        if row.entries:
+            from ._study_page import write_study_page  # loads pandas only where a page is made
+
+            write_study_page(reports, row.card)
+    files = {
+        "index.json": json.dumps({"studies": [_plain(row) for row in rows]}, indent=1, ensure_ascii=False) + "\n",
+        "index.csv": _table(rows),
+        "board.svg": board_drawing(rows),
+        "index.html": board_page(rows),
+    }
+    for name, text in files.items():
+        pages.write_if_changed(reports / name, text)
     return reports / "index.html"
+
+
+def board_drawing(rows: Sequence[Row]) -> str:
+    """The board as an SVG document, for pages that show a picture and no HTML."""
+    return draw_board([(row.card.title, [standing.ruling.outcome for standing in row.standing]) for row in rows])
+
+
+def board_page(rows: Sequence[Row], *, alone: bool = False) -> str:
+    """The board as HTML; `alone` without pictures and links that lead out of it, to be shown inside another page."""
+    standings = [standing.ruling for row in rows for standing in row.standing]
+    found = {standing.scope for standing in standings if standing.tested}
+    return pages.render(
+        "board.html.j2",
+        images="data:" if alone else "'self' file: data:",
+        script="board.js.j2",
+        rows=rows,
+        alone=alone,
+        tally=pages.tally([standing.outcome for standing in standings]),
+        topics=sorted({row.card.topic for row in rows}),
+        papers=sorted({paper for row in rows for paper in row.papers}),
+        scopes=[scope for scope in pages.SCOPES if scope in found],
+    )
+
+
+def show_board(reports: Path, cards: Sequence[Card], height: int = 640):
+    """The board inside a notebook, in a frame of its own: an IPython display object, `height` in pixels."""
+    from IPython.display import HTML
+
+    page = board_page([_row(Path(reports), card) for card in cards], alone=True)
+    frame = '<div><iframe srcdoc="{}" title="The board" width="100%" height="{}"></iframe></div>'
+    return HTML(str(Markup(frame).format(page, int(height))))
 
 
 def _row(reports: Path, card: Card) -> Row:
     entries = [_entry(version, card) for version in newest_versions(reports, card.study).values()]
-    papers = "; ".join(short(paper) for paper in card.papers)
-    return Row(card, papers, entries, next(filter(None, map(_picture, entries)), None))
+    picture = next(filter(None, map(_picture, entries)), None)
+    return Row(card, [short(paper) for paper in card.papers], entries, picture, _standing(card, entries))
 
 
 def _entry(version: Version, card: Card) -> Entry:
@@ -83,26 +163,55 @@ def _entry(version: Version, card: Card) -> Entry:
             read_json(version.path / "results.json"),
             read_json(version.path / "run.json", missing={}),
         )
-        rulings = rule_rows(results, run, card)
+        rulings = rule_rows(results, run, card, pictures=False)
     except ReportError as error:
         return Entry(version, href, "", None, [], str(error))
     return Entry(version, href, str(results.get("started") or ""), results.get("seconds"), rulings)
 
 
 def _picture(entry: Entry) -> str | None:
-    """The version's first figure by name, as an address relative to the board."""
-    figures = sorted((entry.version.path / "figures").glob("*.svg"))
-    return quote(f"{entry.version.study}/{entry.version.name}/figures/{figures[0].name}") if figures else None
+    """The figure that the version's notebook shows first, or else its first by name, relative to the board."""
+    drawn = {figure.stem: figure.name for figure in sorted((entry.version.path / "figures").glob("*.svg"))}
+    if not drawn:
+        return None
+    try:
+        shown = _FIGURE.findall((entry.version.path / "report.ipynb").read_text("utf-8"))
+    except (OSError, ValueError):
+        shown = []
+    name = next((drawn[name] for name in shown if name in drawn), next(iter(drawn.values())))
+    return quote(f"{entry.version.study}/{entry.version.name}/figures/{name}")
 
 
-def _standing(row: Row) -> list[Ruling]:
+def _standing(card: Card, entries: Sequence[Entry]) -> list[Standing]:
     """Where each claim of a study stands: the strongest preset's ruling that tested it, or else the strongest's."""
-    standing: dict[str, Ruling] = {}
-    for entry in row.entries:
+    standing: dict[str, Standing] = {}
+    for entry in entries:
         for ruling in entry.rulings:
-            if ruling.id not in standing or ruling.tested and not standing[ruling.id].tested:
-                standing[ruling.id] = ruling
+            if ruling.id not in standing or ruling.tested and not standing[ruling.id].ruling.tested:
+                standing[ruling.id] = Standing(ruling, entry, f"{card.study}.{ruling.id}")
     return list(standing.values())
+
+
+_STRENGTH = ("seeds", "interval", "level", "p_value", "seeds_needed")
+
+
+def _said(ruling: Ruling) -> dict[str, Any]:
+    """A ruling for machines: its numbers as results.json has them."""
+    strength = ruling.plain.get("strength") or {}
+    return {
+        "id": ruling.id,
+        "outcome": ruling.outcome,
+        "scope": ruling.scope,
+        "statement": ruling.statement,
+        "paper": ruling.paper,
+        "place": ruling.place,
+        "main": ruling.main,
+        "metric": ruling.metric,
+        "reference": ruling.plain.get("reference"),
+        "measured": ruling.plain.get("measured"),
+        **{name: strength.get(name) for name in _STRENGTH},
+        "criterion": ruling.criterion,
+    }
 
 
 def _plain(row: Row) -> dict[str, Any]:
@@ -115,23 +224,60 @@ def _plain(row: Row) -> dict[str, Any]:
             "started": entry.started,
             "seconds": entry.seconds,
             "problem": entry.problem,
-            "claims": [
-                {
-                    "id": ruling.id,
-                    "outcome": ruling.outcome,
-                    "scope": ruling.scope,
-                    "statement": ruling.statement,
-                    "link": f"{entry.href}#claim-{ruling.id}",
-                }
-                for ruling in entry.rulings
-            ],
+            "claims": [_said(ruling) | {"link": f"{entry.href}#claim-{ruling.id}"} for ruling in entry.rulings],
         }
         for entry in row.entries
     ]
     return {
         "study": row.card.study,
         "title": row.card.title,
+        "question": row.card.question,
         "topic": row.card.topic,
         "papers": [paper.key for paper in row.card.papers],
+        "stands": [
+            {
+                "id": standing.ruling.id,
+                "outcome": standing.ruling.outcome,
+                "version": standing.entry.version.name,
+                "link": f"index.html#{standing.anchor}",
+            }
+            for standing in row.standing
+        ],
         "versions": versions,
     }
+
+
+_COLUMNS = [
+    *("study", "topic", "version", "preset", "started", "stands", "id", "outcome", "scope", "statement", "paper"),
+    *("place", "main", "metric", "reference", "measured", "low", "high", "level", "seeds", "p_value", "seeds_needed"),
+    *("criterion", "link"),
+]
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """Every claim of every version on the board as CSV, a row each; `stands` marks the one that counts."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        counting = {(standing.entry.version.name, standing.ruling.id) for standing in row.standing}
+        for entry in row.entries:
+            version = entry.version
+            common = {"study": row.card.study, "topic": row.card.topic, "version": version.name}
+            common |= {"preset": version.preset, "started": entry.started}
+            for ruling in entry.rulings:
+                said = _said(ruling)
+                low, high = said["interval"] if isinstance(said["interval"], list) else (None, None)
+                said |= {"low": low, "high": high, "link": f"{entry.href}#claim-{ruling.id}"}
+                said["stands"] = (version.name, ruling.id) in counting
+                writer.writerow({name: _cell(value) for name, value in (common | said).items()})
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A value as CSV has it; a text that a spreadsheet would run as a formula begins with an apostrophe."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r") else value

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from ._card import PRESETS, Card
 from ._claims import Claim
 from ._diff import changes, diff, meaning, ruling
 from ._project import Project
-from ._report import ReportError, read_json, region
+from ._ruling import ReportError, read_json, region
 from ._versions import Version, versions
+
+Read = tuple[Version, dict[str, Any], dict[str, Any]]
+"""A version with its results.json and run.json."""
+
+
+def read_versions(reports: Path, study: str) -> list[Read]:
+    """The complete versions of a study that can be read, oldest first."""
+    there = []
+    for version in versions(reports, study):
+        with suppress(ReportError):
+            there.append((version, read_json(version.path / "results.json"), read_json(version.path / "run.json")))
+    return there
+
+
+def differences(there: Sequence[Read]) -> dict[str, dict[str, Any]]:
+    """Per version that has one of the same preset before it: its name, and what differs from that one (`diff`)."""
+    before = _before([version for version, _, _ in there])
+    return {name: diff(older, newer) for name, (older, newer) in before.items()}
 
 
 def history(project: Project, card: Card) -> list[dict[str, Any]]:
@@ -19,20 +41,18 @@ def history(project: Project, card: Card) -> list[dict[str, Any]]:
 
     region: [low, high] in which the claim holds by the card as it is now (null where open), or null when it is no
       one interval.
-    A step is a version: {version, preset, outcome, scope, seeds, measured, interval, level, drifted, because}.
-      drifted: the claim's criterion, reference or metric was another one then than the card's now. `because` says
-    what differs from the version of the same preset before it, of what can move this claim's verdict; on the first
-    of a preset it is empty. Where that is nothing while the outcome moved, the rules or the study's measure changed.
-    A version that cannot be read is left out.
+    A step is a version: {version, preset, outcome, scope, seeds, measured, interval, level, region, drifted, because}.
+      region: where the claim held by what it said then; drifted: its criterion, reference or metric was another one
+    then than the card's now. `because` says what differs from the version of the same preset before it, of what can
+    move this claim's verdict; on the first of a preset it is empty. Where that is nothing while the outcome moved, the
+    rules or the study's measure changed. A version that cannot be read is left out.
     """
-    there = []
-    for version in versions(project.reports, card.study):
-        try:
-            there.append((version, read_json(version.path / "results.json"), read_json(version.path / "run.json")))
-        except ReportError:
-            continue
-    before = _before([version for version, _, _ in there])
-    found = {name: diff(older, newer) for name, (older, newer) in before.items()}
+    there = read_versions(project.reports, card.study)
+    return histories(card, there, differences(there))
+
+
+def histories(card: Card, there: Sequence[Read], found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`history` of versions that were read (`read_versions`) and compared (`differences`) before."""
     rows = []
     for claim in card.claims:
         steps: list[dict[str, Any]] = []
@@ -43,21 +63,30 @@ def history(project: Project, card: Card) -> list[dict[str, Any]]:
                 continue
             because = changes(found[version.name], claim.id) if version.name in found else []
             step = {"version": version.name, "preset": version.preset, **ruling(plain)}
-            step |= {"drifted": _drifted(run, claim), "because": because}
+            then = next((plain for plain in run.get("claims", ()) if plain["id"] == claim.id), None)
+            drifted = then is not None and meaning(then) != claim.meaning()
+            step |= {"region": _region_then(then) if drifted else _region(claim), "drifted": drifted}
+            step["because"] = because
             older = last.get(version.preset)
             if older and older["outcome"] != step["outcome"] and not because:
                 step["because"] = ["the rules or the study's measure changed: nothing else did"]
             last[version.preset] = step
             steps.append(step)
-        holds = region(claim)
         row = {"study": card.study, "id": claim.id, "statement": claim.statement, "unit": claim.unit}
-        rows.append(row | {"region": list(holds) if holds and claim.kind != "exact" else None, "steps": steps})
+        rows.append(row | {"region": _region(claim), "steps": steps})
     return rows
 
 
-def _drifted(run: dict[str, Any], claim: Claim) -> bool:
-    then = next((plain for plain in run.get("claims", ()) if plain["id"] == claim.id), None)
-    return then is not None and meaning(then) != claim.meaning()
+def _region(claim: Claim) -> list[float | None] | None:
+    holds = region(claim)
+    return list(holds) if holds and claim.kind != "exact" else None
+
+
+def _region_then(plain: Mapping[str, Any]) -> list[float | None] | None:
+    try:
+        return _region(Claim.model_validate(plain))
+    except ValidationError:
+        return None
 
 
 def _before(there: Sequence[Version]) -> dict[str, tuple[Version, Version]]:

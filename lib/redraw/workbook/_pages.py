@@ -8,6 +8,7 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -42,16 +43,27 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.globals.update(OUTCOMES=OUTCOMES, SCOPES=SCOPES)
+    env.globals.update(OUTCOMES=OUTCOMES, SCOPES=SCOPES, moment=moment)
     return env
 
 
-def render(template: str, *, images: str, **values: Any) -> str:
-    """A page with its one style sheet and a policy that lets in that sheet and `images`, and nothing else."""
+def render(template: str, *, images: str, script: str = "", **values: Any) -> str:
+    """A page with its one style sheet and a policy that lets in that sheet and `images`, and nothing else.
+
+    script: the template of the page's one script, which the policy then admits by its hash as well.
+    """
     style = environment().get_template("page.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src {images}; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return environment().get_template(template).render(style=Markup(style), policy=policy, **values) + "\n"
+    code = environment().get_template(script).render() if script else ""
+    policy = f"default-src 'none'; img-src {images}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
+    if code:
+        policy += f"; script-src {_hash(code)}"
+    page = environment().get_template(template)
+    return page.render(style=Markup(style), script=Markup(code), policy=policy, **values) + "\n"
+
+
+def _hash(source: str) -> str:
+    """A style sheet or script as a content policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -68,6 +80,15 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_if_changed(path: Path, text: str) -> bool:
+    """`write_atomically` where the file does not say so already; whether it was written."""
+    with suppress(OSError, ValueError):
+        if path.read_text("utf-8") == text:
+            return False
+    write_atomically(path, text)
+    return True
 
 
 def tally(outcomes: Sequence[str]) -> list[tuple[str, int]]:

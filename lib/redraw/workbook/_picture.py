@@ -15,6 +15,7 @@ _WIDTH, _HEIGHT, _PAD = 280, 60, 10
 _TOP, _BOTTOM = 14, 42
 _MIDDLE = (_TOP + _BOTTOM) / 2
 _ROW, _NAMES, _LETTERS = 22, 138, 22  # of a drawing with parts: height of a bar, width for names and letters in it
+_LETTER = 6.2  # the width of one in the small print
 _MOST_PARTS = 24
 
 
@@ -121,20 +122,21 @@ def describe(measured, interval, region, reference, unit) -> str:
     """The drawing in words."""
     said = [f"Measured {with_unit(number(measured), unit)}"]
     if interval:
-        said.append(f"interval {_ends(interval)}")
-    said.append(f"the claim holds {_ends(region)}")
+        said.append(f"interval {ends_in_words(interval)}")
+    said.append(f"the claim holds {ends_in_words(region)}")
     if reference is not None:
         said.append(f"paper {with_unit(number(reference), unit)}")
     return "; ".join(said) + "."
 
 
-def _ends(ends: Sequence[float | None]) -> str:
+def ends_in_words(ends: Sequence[float | None], unit: str = "") -> str:
+    """`above 0.3 pp`, `below 1`, `from −0.2 to 0.2 pp`; None is an open end."""
     low, high = ends
     if low is None and high is None:
         return "anywhere"
     if low is None or high is None:
-        return f"below {number(high)}" if low is None else f"above {number(low)}"
-    return f"from {number(low)} to {number(high)}"
+        return f"below {with_unit(number(high), unit)}" if low is None else f"above {with_unit(number(low), unit)}"
+    return f"from {number(low)} to {with_unit(number(high), unit)}"
 
 
 def _axis(numbers: list[float], log: bool, start: float = _PAD):
@@ -162,17 +164,16 @@ def _region(region: list[float | None], place, unit: str) -> str:
     parts = [
         f'<rect class="holds" x="{left}" y="{_TOP}" width="{max(right - left, 1):.1f}" height="{_BOTTOM - _TOP}"/>'
     ]
-    for end, anchor in ((low, "end"), (high, "start")):
-        if end is not None:
-            x = place(end)
-            parts.append(f'<path class="margin" d="M{x} {_TOP}V{_BOTTOM}"/>')
-            alone = low is None or high is None or right - left > 90
-            if alone:
-                anchor, x = "middle", _inside(x, 24)
-            else:
-                x = max(x, 34) if anchor == "end" else min(x, _WIDTH - 34)
-            text = escape(with_unit(number(end), unit))
-            parts.append(f'<text x="{x}" y="{_HEIGHT - 4}" text-anchor="{anchor}">{text}</text>')
+    edges = [(end, with_unit(number(end), unit)) for end in (low, high) if end is not None]
+    halves = [_LETTER * len(text) / 2 for _, text in edges]
+    places = [_inside(place(end), half) for (end, _), half in zip(edges, halves, strict=True)]
+    if len(edges) == 2 and (lacking := sum(halves) + 8 - (places[1] - places[0])) > 0:  # apart, and both inside
+        first = max(places[0] - lacking / 2, halves[0])
+        second = min(max(places[1] + lacking / 2, first + sum(halves) + 8), _WIDTH - halves[1])
+        places = [min(first, second - sum(halves) - 8), second]
+    for (end, text), x in zip(edges, places, strict=True):
+        parts.append(f'<path class="margin" d="M{place(end)} {_TOP}V{_BOTTOM}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(text)}</text>')
     return "".join(parts)
 
 

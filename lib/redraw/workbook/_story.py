@@ -56,6 +56,7 @@ class _Page:
     room: int
     shown: set[str] = field(default_factory=set)
     level: int = 2
+    tables: int = 0
 
     def take(self, size: int) -> bool:
         """Whether so many bytes still fit; if so they are taken."""
@@ -348,7 +349,7 @@ def clean(text: str, page: _Page, formulas: list[Markup] = ()) -> Markup:
         element.decompose()
     soup = BeautifulSoup(_CLEANER.clean(str(soup)), "html.parser")
     _order_headings(soup, page)
-    _fit_tables(soup)
+    _fit_tables(soup, page)
     for link in soup("a"):
         link["rel"] = "noopener noreferrer"
     for image in soup("img"):
@@ -368,14 +369,19 @@ def _order_headings(soup: BeautifulSoup, page: _Page) -> None:
         heading.name = f"h{page.level}"
 
 
-def _fit_tables(soup: BeautifulSoup) -> None:
+def _fit_tables(soup: BeautifulSoup, page: _Page) -> None:
     for table in soup("table"):
         for head in table("thead"):
             for cell in head("th"):
                 cell["scope"] = "col"
+                if not cell.get_text(strip=True):  # the corner over a frame's index heads nothing
+                    cell.name = "td"
+                    del cell["scope"]
         for cell in table("th"):
             cell.attrs.setdefault("scope", "row")
-        box = soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": "Table"})
+        page.tables += 1
+        label = f"Table {page.tables}"
+        box = soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": label})
         table.wrap(box)
 
 

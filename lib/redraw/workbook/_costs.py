@@ -1,0 +1,41 @@
+"""What a run cost: time as it was recorded, work as it was counted, energy as an estimate that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ._pages import duration, number
+
+WATTS_PER_CORE = (5.0, 15.0)
+"""What one busy core of a server or laptop may draw, from low to high: an assumption, nothing is measured."""
+
+
+def costs(results: Mapping[str, Any], run: Mapping[str, Any], flops: float | None = None) -> list[tuple[str, str]]:
+    """The costs of a version as (name, words).
+
+    results, run: the version's results.json and run.json. flops: floating-point operations of its trials, where the
+    study counted them. The energy is that of the trials' computing time t, a trial on one core:
+    E = t P for P between the two ends of `WATTS_PER_CORE`; data, memory, cooling and idle cores are left out.
+    """
+    trials, seconds = results.get("trials") or {}, run.get("trial_seconds")
+    reused = trials.get("reused") if isinstance(trials, Mapping) else None
+    told = [("This run", f"{duration(results.get('seconds'))} from start to end")]
+    if _is_number(seconds):
+        words = f"{duration(seconds)} on one core, over all trials of this version"
+        told.append(("Computing time", f"{words}, those too that earlier runs had stored" if reused else words))
+    if flops is not None:
+        told.append(("Work", f"{flops:.2g} floating-point operations, as the trials counted them"))
+    else:
+        told.append(("Work", "floating-point operations were not counted by the trials of this study"))
+    if _is_number(seconds):
+        low, high = (seconds * watts / 3600 for watts in WATTS_PER_CORE)
+        between = f"{number(float(f'{low:.1g}'))} to {number(float(f'{high:.1g}'))} Wh"
+        assumed = f"{WATTS_PER_CORE[0]:g} to {WATTS_PER_CORE[1]:g} W"
+        words = f"about {between}: an estimate, from the computing time at {assumed} a core; not measured"
+        told.append(("Energy", words))
+    return told
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
