@@ -163,7 +163,7 @@ def forward(layers: list[tuple[Tensor, Tensor]], x: Tensor, dropout: float = 0.0
 
 @torch.no_grad()
 def error_of(layers: list[tuple[Tensor, Tensor]], x: Tensor, y: Tensor) -> list[float | None]:
-    """The error (fraction) of each of S stacked networks on x (N, inputs), y (N,); None where outputs are not finite."""
+    """The error (fraction) of each of S stacked networks on x (N, inputs), y (N,); None if outputs are not finite."""
     logits = forward(layers, x)
     wrong = (logits.argmax(2) != y).double().mean(1).tolist()
     finite = logits.isfinite().all(2).all(1).tolist()
@@ -180,9 +180,10 @@ def table_trial(**setting) -> Trial:
 
 
 def grid() -> list[Trial]:
-    """Every setting, in an order drawn at random, so that the first of them stand for all."""
+    """Every setting, those of few steps first, else in an order drawn at random."""
     points = [dict(zip(GRID, point, strict=True)) for point in product(*GRID.values())]
-    return [table_trial(**points[i]) for i in torch.randperm(len(points), generator=generator(0, "grid"))]
+    drawn = [points[i] for i in torch.randperm(len(points), generator=generator(0, "grid"))]
+    return [table_trial(**point) for point in sorted(drawn, key=lambda point: -point["batch"])]
 
 
 def table(trials: list[Trial], results: list) -> pd.DataFrame:
