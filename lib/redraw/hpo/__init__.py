@@ -2,42 +2,84 @@
 
     from redraw.hpo import Choice, Float, Space, asha, read_journal
 
-    def objective(config, fidelity, seed, state):          # train up to `fidelity` epochs, from where `state` left off
-        model, epoch = state or (new_model(config, seed), 0)
-        loss = train(model, config, epochs=fidelity - epoch)
-        return loss, (model.state_dict(), fidelity)        # or the loss alone: then a promoted trial starts again
+    def objective(config, fidelity, seed, state):          # trains until epoch `fidelity`, from where `state` was
+        run = state or {"epoch": 0, "weights": new_weights(config, seed)}
+        weights, loss = train(run["weights"], config, epochs=fidelity - run["epoch"])
+        return loss, {"epoch": fidelity, "weights": weights}   # the loss alone: then a promoted trial starts again
 
     space = Space(lr=Float(1e-4, 1, log=True), optimizer=Choice(["sgd", "adam"]),
                   momentum=Float(0, 0.99, when={"optimizer": "sgd"}))
-    search = asha(objective, space, trials=50, low=1, high=27, seed=0, workers=2, journal="search.jsonl")
-    search.best.config, search.frame()                     # interrupt it, call it again: it goes on from the journal
+    search = asha(objective, space, trials=50, low=1, high=27, seed=0, journal="search.jsonl")
+    search.best.config, search.frame()      # stop it at any time; the same call goes on; read_journal() looks meanwhile
 
-The same seed gives the same search whatever the number of workers. A search has `slots`, how many evaluations are under
-way at once, and a clock of its own, on which an evaluation lasts its `cost` (by default the fidelity it adds); results are
-told to the method in the order of that clock, ties by the order in which they were asked for. So `slots` belongs to the
-method and `workers` only to the machine: a result that comes early waits for its turn. With a recorded `Table` nothing is
-trained and the clock runs through hours of asynchronous search in milliseconds.
+**The objective** is `objective(config, fidelity, seed, state) -> value or (value, state)`: train until `fidelity`
+(counted from the start of training) and return what is searched for and where to go on from. A state is None, plain
+data, or what `torch.load(weights_only=True)` reads (tensors, numbers, text; lists, tuples and dicts of them). A value
+that is not finite, or an exception, is recorded as failed and the search goes on.
 
-The functions, each `f(objective, space, *, <its own>, **options) -> Search`:
+**The same seed gives the same search whatever the number of workers.** A search has a clock of its own, on which an
+evaluation lasts its `cost` (by default the fidelity that it adds) and `slots` of them are under way at once. Results
+are told to the method in the order of that clock, ties in the order of asking; one that comes early waits for its turn.
+So `slots` and `cost` belong to the method, `workers` only to the machine. On a recorded `Table` nothing is trained, and
+the clock runs through hours of asynchronous search in milliseconds. `redraw.hpo.Options` has what every search takes.
 
-    random_search(trials, fidelity=1)                     grid(points, fidelity=1)
-    model_search(trials, sampler="tpe" | "gp" | "cma_es", settings={}, fidelity=1)            Optuna's
-    successive_halving(trials, low, high, eta=3, sampler="random", settings={})
-    hyperband(low, high, eta=3, ...)                      with sampler="tpe" in the manner of BOHB
-    asha(trials, low, high, eta=3, ...)
-    population_based_training(population, interval, total, exploit="truncation" | "binary_tournament" | None,
-        explore="perturb" | "resample" | None, fraction=0.2, resample_probability=0.0, initial=None) -> Population
-
-    options: seed=0, maximize=False, slots=None, workers=1 (or an Executor), journal=None, checkpoints=None, cost=None,
-        until=None (start nothing from this time of the search's clock on)
-
-    Search:      .evaluations, .best (config, value, ...), .frame(), .incumbents() (best so far against clock and spending)
-    Population:  a Search with .lineage() and .schedule(member=None)
-    sampler(name, space, seed=0, **settings)              ask-and-tell: number, config = s.ask(); s.tell(number, value)
-    Table(space, configs, fidelities, values, costs)      a recorded objective: table.on(seeds) and table.cost
-    over_seeds(objective, seeds)                          the mean over several training seeds, as one objective
-    replay(...)                                           a found schedule trained again from scratch
-    bbob(name, dimension, seed)                           a noiseless test function: f(x), f.optimum, f.value, f.space
-    Comparison, compare                                   refuses what compares unfairly; forced, carries the reasons
-    star_discrepancy, representative                      how evenly tasks lie; a small subset that lies alike
+**A search that stops goes on** by being called again with its journal: it asks what it asked before, and what the
+journal holds is not evaluated again. States are kept beside the journal, so that a promoted trial goes on as well.
 """
+
+from redraw.hpo._bbob import BBOB, Problem, bbob
+from redraw.hpo._checklist import Compared, Comparison, ComparisonError, compare
+from redraw.hpo._checks import SearchError
+from redraw.hpo._discrepancy import representative, star_discrepancy
+from redraw.hpo._journal import read_journal
+from redraw.hpo._objective import over_seeds
+from redraw.hpo._population import Population, population_based_training, replay
+from redraw.hpo._result import Evaluation, Search
+from redraw.hpo._run import Job, Method, Options
+from redraw.hpo._samplers import SAMPLERS, Sampler, sampler
+from redraw.hpo._search import asha, grid, hyperband, model_search, random_search, successive_halving
+from redraw.hpo._space import Choice, Config, Float, Int, Space
+from redraw.hpo._table import Recorded, Table
+from redraw.hpo._toy import TOY_GRID, TOY_SPACE, toy_quadratic
+
+__all__ = [
+    "BBOB",
+    "SAMPLERS",
+    "TOY_GRID",
+    "TOY_SPACE",
+    "Choice",
+    "Compared",
+    "Comparison",
+    "ComparisonError",
+    "Config",
+    "Evaluation",
+    "Float",
+    "Int",
+    "Job",
+    "Method",
+    "Options",
+    "Population",
+    "Problem",
+    "Recorded",
+    "Sampler",
+    "Search",
+    "SearchError",
+    "Space",
+    "Table",
+    "asha",
+    "bbob",
+    "compare",
+    "grid",
+    "hyperband",
+    "model_search",
+    "over_seeds",
+    "population_based_training",
+    "random_search",
+    "read_journal",
+    "replay",
+    "representative",
+    "sampler",
+    "star_discrepancy",
+    "successive_halving",
+    "toy_quadratic",
+]
