@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORMAT = 1
+_HEAD = b'{"redraw.hpo": '
 
 
 class Journal:
@@ -59,7 +60,7 @@ def _parse(path: Path) -> tuple[list[dict], int]:
     lines, whole = [], 0
     rows = data.split(b"\n")
     for i, row in enumerate(rows):
-        if i == len(rows) - 1:
+        if i == len(rows) - 1 and (i or _HEAD.startswith(row[: len(_HEAD)])):
             if row:
                 warnings.warn(f"{path}: dropped its last line, which was torn ({len(row)} bytes)", stacklevel=4)
             break
@@ -68,7 +69,7 @@ def _parse(path: Path) -> tuple[list[dict], int]:
             if not isinstance(line, dict) or ("trial" not in line if i else line.get("redraw.hpo") != _FORMAT):
                 raise ValueError
         except ValueError:
-            if i == len(rows) - 2 and i and not rows[-1]:  # a tear that a later append closed with its own newline
+            if i == len(rows) - 2 and i and not rows[-1]:  # lost with the power, its newline written
                 warnings.warn(f"{path}: dropped its last line, which was torn ({len(row)} bytes)", stacklevel=4)
                 break
             raise SearchError(f"journal: line {i + 1} of {path} is not a line of a search's journal") from None
