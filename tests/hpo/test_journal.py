@@ -7,6 +7,7 @@ import textwrap
 import time
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -187,6 +188,19 @@ def test_two_searches_do_not_write_one_journal(tmp_path, training, space):
 
     search = random_search(nested, space, trials=3, journal=path)
     assert [e.value for e in search.evaluations] == [0, 1, 2]
+
+
+@pytest.mark.filterwarnings("ignore:`gamma`:FutureWarning")  # Optuna's
+def test_fidelities_and_settings_of_any_kind_are_written(tmp_path, training, space):
+    fidelity, path = np.int64(3), tmp_path / "j.jsonl"
+    settings = {"gamma": half}
+    model_search(training, space, trials=12, fidelity=fidelity, settings=settings, journal=path)
+    frame = read_journal(path)
+    assert len(frame) == 12 and frame.attrs["settings"] == {"gamma": "half"} and frame.attrs["fidelity"] == 3
+
+
+def half(n):
+    return n // 2
 
 
 def test_a_journal_that_is_not_there(tmp_path):

@@ -157,7 +157,7 @@ def test_model_searches_beat_random_search():
 
 def test_a_sampler_learns_from_the_highest_fidelity_with_enough_results():
     """Low fidelity says up, high fidelity says down; once there are three results there, proposals go down."""
-    asked = sampler("tpe", Space(x=Float(0, 1), y=Float(0, 1)), seed=0, n_startup_trials=3)
+    asked = sampler("tpe", Space(x=Float(0, 1), y=Float(0, 1)), settings={"n_startup_trials": 3})
 
     def proposals(n, fidelity, sign):
         out = []
@@ -168,10 +168,10 @@ def test_a_sampler_learns_from_the_highest_fidelity_with_enough_results():
         return out
 
     low = proposals(30, 1, -1)
-    assert np.mean([x for _, x in low[-10:]]) > 0.7
+    assert np.median([x for _, x in low[-15:]]) > 0.7
     for number, x in low[:12]:
         asked.tell(number, x, 9)
-    assert np.mean([x for _, x in proposals(30, 9, 1)][-10:]) < 0.3
+    assert np.median([x for _, x in proposals(30, 9, 1)][-15:]) < 0.3
 
 
 def test_a_failure_counts_as_the_worst_value():
@@ -192,4 +192,4 @@ def test_a_grid_and_a_random_search_cover_their_space():
 
 def test_a_random_sampler_has_no_settings():
     with pytest.raises(SearchError, match="^settings"):
-        sampler("random", Space(x=Float(0, 1)), gamma=1)
+        sampler("random", Space(x=Float(0, 1)), settings={"gamma": 1})

@@ -193,7 +193,7 @@ def test_a_state_that_would_not_come_back_is_refused(space):
         pass
 
     with pytest.raises(SearchError, match="^state: must be tensors, numbers, text.* not Odd"):
-        random_search(lambda c, f, s, t: (1.0, Odd()), space, trials=1)
+        asha(lambda c, f, s, t: (1.0, Odd()), space, trials=1, low=1, high=3)
 
 
 def test_the_mean_over_seeds(training, space):
@@ -264,3 +264,47 @@ def test_refused_in_one_line(message):
 def test_an_objective_that_cannot_be_sent_is_refused(pools):
     with pytest.raises(SearchError, match="^workers: the objective must be importable"):
         random_search(lambda c, f, s, t: 1.0, TOY_SPACE, trials=2, workers=pools[0])
+    assert not random_search(toy_quadratic, TOY_SPACE, trials=2, workers=pools[0]).frame()["error"].notna().any()
+
+
+# A reader's own training ------------------------------------------------------------------------------------------
+
+
+def train(config, fidelity, seed, state):
+    """Ten lines of one's own: a linear net by Adam or SGD on batches drawn at random."""
+    draws = torch.Generator().manual_seed(seed)
+    x = torch.randn(64, 5, generator=draws)
+    y, weights = x.sum(dim=1), torch.zeros(5, requires_grad=True)
+    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[config["optimizer"]]([weights], lr=config["lr"])
+    if state:
+        weights.data.copy_(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        draws.set_state(state["draws"])
+    for _ in range(state["epoch"] if state else 0, fidelity):
+        batch = torch.randint(64, (16,), generator=draws)
+        loss = (x[batch] @ weights - y[batch]).square().mean()
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+    state = {
+        "epoch": fidelity,
+        "weights": weights.data,
+        "optimizer": optimizer.state_dict(),
+        "draws": draws.get_state(),
+    }
+    return (x @ weights - y).square().mean().item(), state
+
+
+def test_a_promoted_net_is_the_net_trained_in_one_go(tmp_path, space):
+    stop = iter([False] * 11 + [True])
+
+    def stoppable(*arguments):
+        if next(stop, False):
+            raise KeyboardInterrupt
+        return train(*arguments)
+
+    search = partial(successive_halving, stoppable, space, trials=9, low=2, high=18, journal=tmp_path / "j.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        search()
+    found = search()
+    assert [e.fidelity for e in found.evaluations] == [2] * 9 + [6] * 3 + [18]
+    for e in found.evaluations:
+        assert e.value == train(e.config, e.fidelity, 0, None)[0]

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import numbers
 import operator
 
 import numpy as np
@@ -27,6 +28,12 @@ def number(name: str, value, low: float = -math.inf, high: float = math.inf, *, 
             allowed = f"in {ends[0]}{low:g}, {high:g}{ends[1]}"
         raise SearchError(f"{name}: must be {allowed}, not {out:g}")
     return out
+
+
+def as_fidelity(name: str, value, low: float = 0, high: float = math.inf, *, ends: str = "(]") -> float:
+    """`value` as a fidelity in the interval, an int if it is a whole-number type. Raises SearchError otherwise."""
+    out = number(name, value, low, high, ends=ends)
+    return int(value) if isinstance(value, numbers.Integral) else out
 
 
 def count(name: str, value, low: int = 1) -> int:

@@ -13,8 +13,8 @@ def star_discrepancy(points: ArrayLike, reference: ArrayLike | None = None) -> f
 
     With `reference` (m, d) the volume gives way to the share of the reference's points: how far a subset is from the
     whole. The supremum is taken over every box whose corner has coordinates of the points, open and closed, which takes
-    time in (n + m)^d: for small d. Source: Niederreiter 1972 (Ann. Mat. Pura Appl. 93); Clement, Doerr and Paquete 2022
-    (arXiv 2109.13587) for subsets. Raises SearchError: not (n, d), empty, or outside the unit cube.
+    time in (n + m)^d: for small d. Source: Niederreiter 1972 (Ann. Mat. Pura Appl. 93, recalled).
+    Raises SearchError: not (n, d), empty, or outside the unit cube.
     """
     points = _cube("points", points)
     reference = None if reference is None else _cube("reference", reference)
@@ -58,7 +58,10 @@ def representative(points: ArrayLike, size: int, seed: int = 0, *, uniform: bool
     A task is a point: what a few methods reached on it, scaled to [0, 1]. The subset is built one by one, each time
     with the point that leaves the lowest discrepancy (ties by lot), then points are swapped for others as long as
     that lowers it: a local optimum, not the best of all subsets. uniform: against the even measure on the cube instead
-    of all points, which is what CARP-S (Benjamins et al. 2025, arXiv 2506.06143) minimizes.
+    of all points.
+
+    Sources: CARP-S (Benjamins et al. 2025, arXiv 2506.06143) chooses its 10 to 30 tasks of a kind by the star
+    discrepancy of the subset; the swaps are those of Clement, Doerr and Paquete 2024 (arXiv 2306.15276).
 
     Raises SearchError: as `star_discrepancy`; a size of none or more than there are points.
     """

@@ -36,7 +36,7 @@ class Journal:
         try:
             lines, whole = _parse(self.path)
             self._file.truncate(whole)
-            header = {"redraw.hpo": _FORMAT, **json.loads(json.dumps(header))}
+            header = {"redraw.hpo": _FORMAT, **json.loads(json.dumps(header, default=_name))}
             if lines:
                 _same_search(self.path, lines[0], header)
             else:
@@ -52,6 +52,11 @@ class Journal:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _name(setting: Any) -> str:
+    """What the header calls a setting that is no plain data: a function's name."""
+    return getattr(setting, "__qualname__", type(setting).__qualname__)
 
 
 def _parse(path: Path) -> tuple[list[dict], int]:

@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 
-from redraw.hpo._checks import SearchError, count, number
+from redraw.hpo._checks import SearchError, as_fidelity, count, number
 from redraw.hpo._run import Job
 from redraw.hpo._samplers import Sampler
 
@@ -57,13 +57,12 @@ def rungs(low: float, high: float, eta: float) -> list[float]:
 
     Raises SearchError: low not positive or above high; eta not above 1; rungs that rounding makes equal.
     """
-    number("low", low, 0, ends="(]")
-    number("high", high, low)
-    number("eta", eta, 1, ends="(]")
+    low, high = as_fidelity("low", low), as_fidelity("high", high, low, ends="[]")
+    eta = number("eta", eta, 1, ends="(]")
     most = math.floor(math.log(high / low) / math.log(eta) + 1e-9)
     levels = [high / eta**k for k in range(most, -1, -1)]
     if isinstance(low, int) and isinstance(high, int):
-        levels = [round(level) for level in levels]
+        levels = [round(fidelity) for fidelity in levels]
     if len(set(levels)) < len(levels):
         raise SearchError(f"eta: {eta:g} gives rungs {levels} that are not apart")
     return levels

@@ -43,9 +43,10 @@ def evaluate(
     """
     started = time.perf_counter()
     try:
-        value = math.nan
-        for config, fidelity in steps:
-            value, state = _call(objective, config, fidelity, seed, unpack(state))
+        for i, (config, fidelity) in enumerate(steps, 1):
+            out = objective(dict(config), fidelity, seed, unpack(state))
+            value, state = out if isinstance(out, tuple) and len(out) == 2 else (out, None)
+            value, state = float(value), pack(state) if keep or i < len(steps) else None
         if not math.isfinite(value):
             return Reply(math.nan, None, f"value is {value}", time.perf_counter() - started)
     except _StateError as error:
@@ -54,13 +55,7 @@ def evaluate(
         first = str(error).strip().partition("\n")[0]
         text = f"{type(error).__name__}: {first}" if first else type(error).__name__
         return Reply(math.nan, None, text, time.perf_counter() - started)
-    return Reply(value, state if keep else None, None, time.perf_counter() - started)
-
-
-def _call(objective: Objective, config: Config, fidelity: float, seed: int, state: Any) -> tuple[float, bytes | None]:
-    out = objective(dict(config), fidelity, seed, state)
-    value, state = out if isinstance(out, tuple) and len(out) == 2 else (out, None)
-    return float(value), pack(state)
+    return Reply(value, state, None, time.perf_counter() - started)
 
 
 class _StateError(Exception):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from redraw.hpo._checks import SearchError, count, number, one_of, stream
+from redraw.hpo._checks import SearchError, as_fidelity, count, number, one_of, stream
 from redraw.hpo._methods import Batches, InBatches
 from redraw.hpo._objective import Objective, evaluate
 from redraw.hpo._result import Evaluation, Search
@@ -128,8 +128,8 @@ def population_based_training(
     member; an option out of its range.
     """
     population = count("population", population, 2)
-    number("total", total, 0, ends="(]")
-    number("interval", interval, 0, total, ends="(]")
+    total = as_fidelity("total", total)
+    interval = as_fidelity("interval", interval, 0, total)
     one_of("exploit", exploit, EXPLOIT)
     one_of("explore", explore, EXPLORE)
     number("fraction", fraction, 0, 0.5, ends="(]")

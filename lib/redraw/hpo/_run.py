@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any, Protocol, TypedDict
@@ -105,11 +105,10 @@ def run(
     header = {**header, "objective": name_of(objective), "seed": count("seed", seed, 0), "maximize": bool(maximize)}
     header |= {"slots": slots, "space": space.describe()}
     book = Journal(journal, header) if journal is not None else None
+    states = States(f"{journal}.states" if book and checkpoints else None)
     clock, running, jobs, done = 0.0, [], [], []
     try:
-        with _executor(workers) as executor:
-            states = States(f"{journal}.states" if book and checkpoints else None)
-            desk = _Desk(objective, seed, executor, book, states)
+        with _executor(workers) as executor, closing(_Desk(objective, seed, executor, book, states)) as desk:
             while True:
                 while len(running) < limit and clock < end_of_time and (job := method.ask()) is not None:
                     begins = job.start[1] if job.start and states.has(job.start) else 0
@@ -170,6 +169,11 @@ class _Desk:
             except Exception as error:  # evaluate raises none of these
                 raise SearchError(f"workers: the objective must be importable, defined in a module ({error})") from None
         return self.finished.pop(index)
+
+    def close(self) -> None:
+        """Leave an executor of the caller's without what has not begun."""
+        for *_, work in self.waiting.values() if self.executor else ():
+            work.cancel()
 
     def _finish(self, index: int, reply: Reply) -> None:
         job, start, end, _ = self.waiting.pop(index)

@@ -1,6 +1,6 @@
 """Where configurations come from: at random, from a grid, or from Optuna's samplers; all by ask and tell."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from redraw.hpo._checks import count, one_of, stream
@@ -41,7 +41,7 @@ def random_configs(space: Space, seed: int) -> Iterator[Config]:
 SAMPLERS = ("random", "tpe", "gp", "cma_es")
 
 
-def sampler(name: str, space: Space, seed: int = 0, **settings: Any) -> Sampler:
+def sampler(name: str, space: Space, seed: int = 0, settings: Mapping[str, Any] | None = None) -> Sampler:
     """A sampler to ask and tell: "random", or Optuna's "tpe", "gp" and "cma_es" with their `settings`.
 
         number, config = s.ask(); s.tell(number, value)      lower is better
@@ -53,7 +53,7 @@ def sampler(name: str, space: Space, seed: int = 0, **settings: Any) -> Sampler:
     Raises SearchError: another name; a setting that the sampler does not have.
     """
     one_of("sampler", name, SAMPLERS)
-    seed = count("seed", seed, 0)
+    seed, settings = count("seed", seed, 0), dict(settings or {})
     if name == "random":
         for setting in settings:
             one_of("settings", setting, ())

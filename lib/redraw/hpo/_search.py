@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from redraw.hpo._checks import SearchError, count, number
+from redraw.hpo._checks import SearchError, as_fidelity, count
 from redraw.hpo._methods import Asha, Full, InBatches, brackets, halving, rungs
 from redraw.hpo._objective import Objective
 from redraw.hpo._result import Search
@@ -21,7 +21,7 @@ def random_search(
     objective(config, fidelity, seed, state) -> value or (value, state): see `redraw.hpo`. options: see `Options`.
     Source: Bergstra and Bengio 2012 (JMLR 13). Raises SearchError for an option out of its range.
     """
-    trials, fidelity = count("trials", trials), _fidelity(fidelity)
+    trials, fidelity = count("trials", trials), as_fidelity("fidelity", fidelity)
     proposer = sampler("random", space, options.get("seed", 0))
     header = {"method": "random_search", "fidelity": fidelity}
     return _run(Full(proposer, trials, fidelity), objective, space, header, options)
@@ -39,7 +39,7 @@ def grid(
 
     Each is trained until `fidelity`. options: see `Options`. Raises SearchError for an option out of its range.
     """
-    fidelity = _fidelity(fidelity)
+    fidelity = as_fidelity("fidelity", fidelity)
     method = Full(Listed(iter(list(space.grid(points)))), math.inf, fidelity)
     return _run(method, objective, space, {"method": "grid", "fidelity": fidelity, "points": points}, options)
 
@@ -61,7 +61,7 @@ def model_search(
     Sources: Bergstra et al. 2011 (TPE, NeurIPS); Hansen and Ostermeier 2001 (CMA-ES, Evol. Comput. 9(2)); Akiba et
     al. 2019 (Optuna, arXiv 1907.10902). Raises SearchError for an option out of its range.
     """
-    trials, fidelity = count("trials", trials), _fidelity(fidelity)
+    trials, fidelity = count("trials", trials), as_fidelity("fidelity", fidelity)
     proposer, header = _sampler(sampler, settings, space, options)
     options = {"slots": 1, **options}
     method = Full(proposer, trials, fidelity)
@@ -148,15 +148,10 @@ def asha(
     return _run(Asha(proposer, trials, levels, eta), objective, space, header, options)
 
 
-def _fidelity(fidelity: float) -> float:
-    number("fidelity", fidelity, 0, ends="(]")
-    return fidelity
-
-
 def _sampler(name: str, settings: Mapping[str, Any] | None, space: Space, options: Options) -> tuple[Sampler, dict]:
     """The sampler and what the journal's header says of it."""
-    settings = dict(settings or {})
-    return sampler(name, space, options.get("seed", 0), **settings), {"sampler": name, "settings": settings}
+    header = {"sampler": name, "settings": dict(settings or {})}
+    return sampler(name, space, options.get("seed", 0), settings), header
 
 
 def _run(method: Method, objective: Objective, space: Space, header: Mapping, options: Options) -> Search:
