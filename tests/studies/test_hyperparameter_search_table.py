@@ -1,5 +1,9 @@
 """The measured table: stacked training is training each network, and the table is what its trials say."""
 
+import hashlib
+from itertools import product
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +87,49 @@ def test_budgets_are_whole_steps():
 def test_settings_that_are_none_are_refused(bad, named):
     with pytest.raises(ValueError, match=f"^{named}: must be one of"):
         made.table_run(seed=0, seeds=1, **SETTING | bad)
+
+
+# The committed table ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return data.tables("perceptron_grid")["perceptron_grid.csv"]
+
+
+def test_the_declared_checksum_is_the_files():
+    path = Path(data.__file__).with_name("perceptron_grid.csv")
+    declared = {"generator": f"SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"}
+    assert data.checksums("perceptron_grid") == declared
+    assert data.available("perceptron_grid") and data.locate("perceptron_grid") == {}
+    assert path.read_text().startswith(made.HEADER)
+
+
+def test_the_table_holds_the_whole_grid_once_with_every_seed(frame):
+    names = [*made.GRID, "seed"]
+    wanted = set(product(*made.GRID.values(), made.TUNING + made.TEST))
+    assert set(frame[names].itertuples(index=False, name=None)) == wanted and len(frame) == len(wanted) >= 6000
+
+
+def test_the_table_is_sound(frame):
+    errors = frame[[f"error_{b}" for b in made.BUDGETS] + ["test_error"]]
+    assert errors.min().min() > 0.2 and errors.max().max() < 1 and (frame["cpu"] > 0).all()
+    assert not (errors.isna().astype(int).diff(axis=1).iloc[:, 1:] < 0).any(axis=None)  # what diverged stays so
+    assert (errors["error_81"] < errors["error_1"]).mean() > 0.95
+    assert frame["error_81"].corr(frame["test_error"]) > 0.98
+
+
+def test_a_row_of_the_table_is_trained_again(frame):
+    row = frame[(frame["batch"] == 500) & (frame["width"] == 8) & (frame["depth"] == 1) & (frame["lr"] == 0.1)].iloc[0]
+    found = made.table_run(seed=int(row["seed"]), seeds=1, dataset="mnist1d", **{name: row[name] for name in made.GRID})
+    expected = [row[f"error_{budget}"] for budget in made.BUDGETS]
+    assert found["error"][0] == pytest.approx(expected, abs=0.01)
+    assert found["test_error"][0] == pytest.approx(row["test_error"], abs=0.01)
+
+
+def test_a_table_is_made_of_its_trials():
+    (one,) = [t for t in made.grid() if t.parameters["lr"] == 0.1 and t.parameters["batch"] == 500][:1]
+    result = {"error": [[0.5] * 11 + [None], [0.4] * 12], "test_error": [None, 0.3], "cpu": 0.2}
+    table = made.table([one], [result])
+    assert table["seed"].tolist() == [0, 1] and table["error_81"].isna().tolist() == [True, False]
+    assert table["lr"].tolist() == [0.1, 0.1] and table["test_error"].iloc[1] == 0.3
