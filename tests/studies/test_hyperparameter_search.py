@@ -202,3 +202,12 @@ def test_importance_is_of_every_hyperparameter():
     frame = shown.importance()
     assert len(frame) == 16 and (frame["estimate"] > -1e-12).all() and frame["estimate"].max() < 1
     assert (frame["low"] <= frame["estimate"]).all() and (frame["estimate"] <= frame["high"]).all()
+
+
+def test_every_seed_is_the_tuning_seed_in_turn():
+    lucky = np.zeros((3, 6)) + np.array([3.0, 0, 0, 0, 0, 0]) + np.array([[0.0], [1.0], [2.0]])
+    assert runs._tuned_on(lucky, 1) == pytest.approx((0, 0))  # a seed that is bad for all settings is not overfitting
+    assert runs._tuned_on(lucky, 3) == pytest.approx((0, 0))
+    noise = np.random.default_rng(0).normal(size=(500, 6))
+    one, three = (runs._tuned_on(noise, count) for count in (1, 3))
+    assert 2.5 < one[0] < 3.6 and one[0] / three[0] == pytest.approx(np.sqrt(3), rel=0.15)  # all of it is luck
