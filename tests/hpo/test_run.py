@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -308,3 +310,16 @@ def test_a_promoted_net_is_the_net_trained_in_one_go(tmp_path, space):
     assert [e.fidelity for e in found.evaluations] == [2] * 9 + [6] * 3 + [18]
     for e in found.evaluations:
         assert e.value == train(e.config, e.fidelity, 0, None)[0]
+
+
+def test_an_objective_of_a_notebook_is_refused_by_processes():
+    code = (
+        "from redraw.hpo import Float, Space, SearchError, random_search\n"
+        "def mine(config, fidelity, seed, state): return config['x']\n"
+        "try: random_search(mine, Space(x=Float(0, 1)), trials=2, workers=2)\n"
+        "except SearchError as error: print(error)\n"
+        "print(len(random_search(mine, Space(x=Float(0, 1)), trials=2).evaluations))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("workers: a process died (out of memory?) or cannot import the objective")
+    assert done.stdout.endswith("\n2\n")
