@@ -45,7 +45,8 @@ def _arrays(name: str) -> Arrays:
 
 
 def tables(name: str) -> "dict[str, DataFrame]":
-    """File name -> table, for the datasets that are tables (steplaw, chinchilla, micro_sweep).
+    """File name -> table, for the datasets that are tables (steplaw, chinchilla, micro_sweep,
+    perceptron_grid).
 
     Raises UnknownDataset or ValueError for a name that is none of them, DataUnavailable when the files cannot
     be had.

@@ -4,6 +4,7 @@ from redraw.plotting._intervals import curves, paper_points, remaining_axis, t_i
 from redraw.plotting._laws import bands, forest, heat_map, profiles
 from redraw.plotting._pictures import marked_histogram, picture_wall
 from redraw.plotting._ranks import critical_difference, legend_below, lines, log_ticks
+from redraw.plotting._search import ends, lineage, slopes, spread
 from redraw.plotting._style import figure, show
 from redraw.plotting._tables import table
 
@@ -11,11 +12,13 @@ __all__ = [
     "bands",
     "critical_difference",
     "curves",
+    "ends",
     "figure",
     "forest",
     "heat_map",
     "marked_histogram",
     "legend_below",
+    "lineage",
     "lines",
     "log_ticks",
     "paper_points",
@@ -23,6 +26,8 @@ __all__ = [
     "profiles",
     "remaining_axis",
     "show",
+    "slopes",
+    "spread",
     "t_interval",
     "table",
 ]
