@@ -3,6 +3,7 @@
 A method is a score (what matters) x a scope (what is compared) x a distribution or a schedule (how much) x a regrowth.
 """
 
+from redraw.pruning._artefact import load_masks, overlap, profile, save_masks
 from redraw.pruning._at_init import grasp, random_pruning, shuffle, snip, synflow
 from redraw.pruning._concrete import Search, concrete_ticket_search
 from redraw.pruning._count import collapsed, connected, flops, positions
@@ -29,6 +30,7 @@ from redraw.pruning._scores import (
     synflow_scores,
     wanda_scores,
 )
+from redraw.pruning._structured import keep_outputs, shrink
 
 __all__ = [
     "Evolution",
@@ -53,12 +55,18 @@ __all__ = [
     "iterative_magnitude_pruning",
     "keep",
     "keep_n_of_m",
+    "keep_outputs",
+    "load_masks",
     "magnitude",
     "magnitude_scores",
+    "overlap",
     "positions",
+    "profile",
     "random_pruning",
     "random_scores",
     "rigl",
+    "save_masks",
+    "shrink",
     "shuffle",
     "smart_ratio",
     "snip",

@@ -75,7 +75,7 @@ def synflow_scores(model: nn.Module, example: Tensor, masks: Masks | None = None
     Source: Tanaka et al. 2020 (arXiv 2006.05467), equation 2 and algorithm 1.
     """
     with linearized(model, masks) as (twin, weights):
-        ones = torch.ones_like(example[:1], dtype=torch.float64)
+        ones = torch.ones_like(example[:1], dtype=next(iter(weights.values())).dtype)
         gradients = torch.autograd.grad(twin(ones).sum(), list(weights.values()))
         return {name: (w * g).detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
 

@@ -49,6 +49,7 @@ NETWORKS = {
 }
 PER_CLASS = 10  # examples that SNIP and GraSP score on, as in GraSP's code; SNIP's script takes 100 in all
 UNTIL = 0.75  # share of the steps in which masks evolve
+SHOWN = 5  # of the rounds to one weight per layer, every fifth is kept for the figure
 HESSIAN = 3  # a gradient and a Hessian-vector product cost about as much as three gradients
 
 
@@ -240,11 +241,12 @@ def critical(*, seed: int, method: str, rounds: int, **recipe) -> dict:
     masks = Masks.dense(model)
     fractions = exponential(len(masks) / masks.total, rounds)
     if method == "synflow":
-        profile = []
+        path = []
         for fraction in fractions:
             masks = keep(synflow_scores(model, x, masks), masks, fraction)
-            profile.append(_profile(masks))
-        found = min((p["remaining"] for p in profile if all(p["layers"])), default=1.0)
+            path.append(_profile(masks))
+        found = min((p["remaining"] for p in path if all(p["layers"])), default=1.0)
+        profile = path[SHOWN - 1 :: SHOWN]
     else:
         scores = {
             "random": lambda: {n: torch.rand(m.shape, generator=generator(seed, n)) for n, m in masks.items()},
@@ -254,7 +256,7 @@ def critical(*, seed: int, method: str, rounds: int, **recipe) -> dict:
         }[method]()
         weakest = min(score.max() for score in scores.values())  # of the layers, the one whose best weight is worst
         found = sum(int((score >= weakest).sum()) for score in scores.values()) / masks.total
-        profile = [_profile(keep(scores, masks, fraction)) for fraction in fractions]
+        profile = [_profile(keep(scores, masks, fraction)) for fraction in fractions[SHOWN - 1 :: SHOWN]]
     return {
         "critical": 1 / found,
         "maximal": masks.total / len(masks),
