@@ -337,7 +337,7 @@ def _gap(table: pd.DataFrame, setting: str, k: int | None, **knobs) -> pd.Series
 
 
 def _together(table: pd.DataFrame, **knobs) -> pd.Series:
-    """Per seed, Spearman's correlation of instability and gap over the settings and rewinding points of the run."""
+    """Per seed, Spearman's correlation of instability and gap over settings and rewinding points, at least 4."""
     cells = []
     for setting in knobs["settings"]:
         recipe = recipe_of(setting, knobs["budget"], knobs["device"])
