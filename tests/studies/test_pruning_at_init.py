@@ -189,19 +189,12 @@ KNOBS = dict(
     dataset="digits",
     network="lenet_300_100",
     other_network="strided_conv",
-    collapse_networks=["lenet_300_100", "strided_conv"],
     levels=[4, 8],
     methods=["random", "snip", "magnitude", "cts_kl", "ltr"],
-    check_level=8,
-    other_check_level=6,
+    check_levels=[8, 6],
     checks=["snip", "magnitude", "ltr"],
-    other_checks=["synflow"],
     dynamic=["static", "rigl"],
-    dynamic_levels=[8],
-    every=5,
-    search_steps=10,
-    steps=30,
-    other_steps=20,
+    steps=[32, 20],
     rewind=5,
     batch_size=50,
     learning_rate=0.1,
@@ -222,7 +215,9 @@ def test_the_plan_has_each_condition_once_per_seed():
         ("lenet_300_100", m, k, "none", s) for m in KNOBS["methods"] if m != "ltr" for k in (4, 8) for s in (0, 1)
     }
     expected |= {("lenet_300_100", m, 8, c, s) for m in KNOBS["checks"] for c in ("shuffle", "reinit") for s in (0, 1)}
-    expected |= {("strided_conv", "synflow", 6, c, s) for c in ("none", "shuffle", "reinit") for s in (0, 1)}
+    for m in KNOBS["checks"]:
+        known = ("shuffle", "reinit") if m == "ltr" else ("none", "shuffle", "reinit")
+        expected |= {("strided_conv", m, 6, c, s) for c in known for s in (0, 1)}
     expected |= {("strided_conv", "random", 6, "none", s) for s in (0, 1)}
     assert len(names) == len(set(names)) and set(names) == expected
 
@@ -241,8 +236,9 @@ def test_tickets_need_the_round_before_and_masks_what_they_are_made_of():
 
 def test_impossible_requests_are_refused():
     for more, words in {
-        "rewind": (dict(rewind=20), "rewind: must be below the 20 steps"),
-        "every": (dict(every=25), "every: must be at most three quarters of the 30 steps"),
+        "rewind": (dict(rewind=20), "steps: must be at least 16 and above the 20 that are rewound to, got 20"),
+        "few": (dict(steps=[32, 10]), "steps: must be at least 16 and above the 5 that are rewound to, got 10"),
+        "levels": (dict(check_levels=[8]), "check_levels: must be two numbers, of network and of other_network, got 1"),
         "other": (dict(other_network="lenet_300_100"), "other_network: must be another than network"),
     }.values():
         with pytest.raises(ValueError, match=words):

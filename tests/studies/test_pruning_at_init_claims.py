@@ -14,11 +14,9 @@ CARD = Project(Path(__file__).resolve().parents[2]).card("pruning_at_init")
 KNOBS = CARD.resolve(
     "laptop",
     {
-        "other_network": "strided_conv",
         "levels": [12, 18, 24],
         "methods": ["random", "snip", "grasp", "synflow", "magnitude", "cts", "cts_kl", "ltr"],
         "checks": list(study.CHECKED),
-        "other_checks": ["snip", "grasp", "synflow", "magnitude"],
         "dynamic": list(study.DYNAMIC),
     },
 )

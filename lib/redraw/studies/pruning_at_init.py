@@ -31,19 +31,12 @@ def plan(
     dataset: str,
     network: str,
     other_network: str,
-    collapse_networks: Sequence[str],
     levels: Sequence[int],
     methods: Sequence[str],
-    check_level: int,
-    other_check_level: int,
+    check_levels: Sequence[int],
     checks: Sequence[str],
-    other_checks: Sequence[str],
     dynamic: Sequence[str],
-    dynamic_levels: Sequence[int],
-    every: int,
-    search_steps: int,
-    steps: int,
-    other_steps: int,
+    steps: Sequence[int],
     rewind: int,
     batch_size: int,
     learning_rate: float,
@@ -51,49 +44,45 @@ def plan(
     device: str,
 ) -> list[Trial]:
     """The trials of the study: networks pruned to each level by each method; sanity checks at one level, on the other
-    network too; masks that evolve; how far each network can be pruned before a layer collapses.
+    network too; masks that evolve, at the same level; how far each network can be pruned before a layer collapses.
 
-    Raises ValueError for steps that are too few to rewind to or to change masks in, or a level twice.
+    check_levels, steps: of the network and of the other one. Masks evolve every 100 steps, or sixteen times as often as
+    training is long; Concrete Ticket Search takes half as many steps as training.
+    Raises ValueError for other than two of these, two networks that are one, or steps that are too few.
     """
-    if rewind >= min(steps, other_steps):
-        raise ValueError(f"rewind: must be below the {min(steps, other_steps)} steps of training, got {rewind}")
-    if dynamic and every > 0.75 * steps:
-        raise ValueError(f"every: must be at most three quarters of the {steps} steps, got {every}")
+    for name, values in (("check_levels", check_levels), ("steps", steps)):
+        if len(values) != 2:
+            raise ValueError(f"{name}: must be two numbers, of network and of other_network, got {len(values)}")
+    if rewind >= min(steps) or min(steps) < 16:
+        raise ValueError(f"steps: must be at least 16 and above the {rewind} that are rewound to, got {min(steps)}")
     if other_network == network:
         raise ValueError(f"other_network: must be another than network, got {network} twice")
-    common = {
+    recipe = {
         "dataset": dataset,
-        "network": network,
-        "steps": steps,
         "rewind": rewind,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "device": device,
     }
-    other, trials = common | {"network": other_network, "steps": other_steps}, []
-    for name in collapse_networks:
-        trials += [
-            Trial(f"{TRIALS}:critical", common | {"network": name, "method": method, "rounds": ROUNDS}, seed)
-            for method in ("random", "magnitude", *SALIENCY)
-            for seed in range(seeds)
-        ]
+    common = recipe | {"network": network, "steps": steps[0]}
+    other = [recipe | {"network": other_network, "steps": steps[1]}] if other_network != "none" else []
+    check, every, trials = check_levels[0], min(100, steps[0] // 16), []
+    for one in (common, *other):
+        one = one | {"steps": common["steps"], "rounds": ROUNDS}
+        for method in ("random", "magnitude", *SALIENCY):
+            trials += [Trial(f"{TRIALS}:critical", one | {"method": method}, seed) for seed in range(seeds)]
     for seed in range(seeds):
-        dense = _dense(common, seed)
-        trials.append(dense)
+        trials.append(_dense(common, seed))
         for level in levels:
             for method in methods:
-                trials += _pruned(common, method, level, seed, search_steps)
-        for method in checks:
-            trials += _checks(common, method, check_level, seed, search_steps)
-        trials += [
-            Trial(f"{TRIALS}:evolved", common | {"method": name, "remaining": remaining(level), "every": every}, seed)
-            for level in dynamic_levels
-            for name in dynamic
-        ]
-        if other_network != "none":
-            trials += [_dense(other, seed), *_pruned(other, "random", other_check_level, seed, search_steps)]
-            for method in other_checks:
-                trials += _checks(other, method, other_check_level, seed, search_steps)
+                trials += _pruned(common, method, level, seed)
+        trials += [trial for method in checks for trial in _checks(common, method, check, seed)]
+        for name in dynamic:
+            more = {"method": name, "remaining": remaining(check), "every": every}
+            trials.append(Trial(f"{TRIALS}:evolved", common | more, seed))
+        for one in other:
+            trials += [_dense(one, seed), *_pruned(one, "random", check_levels[1], seed)]
+            trials += [trial for method in checks for trial in _checks(one, method, check_levels[1], seed)]
     return list({trial.key: trial for trial in trials}.values())
 
 
@@ -106,7 +95,7 @@ def _ticket(common: dict, round: int, seed: int) -> Trial:
     return Trial(f"{TRIALS}:ticket", common | {"round": round, "rate": RATE}, seed, needs)
 
 
-def _masks(common: dict, method: str, level: int, seed: int, search_steps: int) -> Trial:
+def _masks(common: dict, method: str, level: int, seed: int) -> Trial:
     """The trial that finds a method's masks."""
     more = common | {"remaining": remaining(level)}
     if method == "ltr":
@@ -114,24 +103,22 @@ def _masks(common: dict, method: str, level: int, seed: int, search_steps: int) 
     if method == "magnitude":
         return Trial(f"{TRIALS}:one_shot", more, seed, {"dense": _dense(common, seed)})
     if method in OBJECTIVES:
-        objective = {"objective": OBJECTIVES[method], "search_steps": search_steps}
+        objective = {"objective": OBJECTIVES[method], "search_steps": common["steps"] // 2}
         return Trial(f"{TRIALS}:searched", more | objective, seed)
     return Trial(f"{TRIALS}:at_init", more | {"method": method}, seed)
 
 
-def _pruned(
-    common: dict, method: str, level: int, seed: int, search_steps: int, checks: Sequence[str] = ("none",)
-) -> list[Trial]:
+def _pruned(common: dict, method: str, level: int, seed: int, checks: Sequence[str] = ("none",)) -> list[Trial]:
     """What finds the masks, and what trains under them; a ticket with rewinding is both in one."""
-    found = _masks(common, method, level, seed, search_steps)
+    found = _masks(common, method, level, seed)
     if method == "ltr":
         checks = [check for check in checks if check != "none"]
     more = common | {"rewound": method in REWOUND, "masks_of": method, "level": level}
     return [found, *(Trial(f"{TRIALS}:trained", more | {"check": c}, seed, {"found": found}) for c in checks)]
 
 
-def _checks(common: dict, method: str, level: int, seed: int, search_steps: int) -> list[Trial]:
-    return _pruned(common, method, level, seed, search_steps, ("none", "shuffle", "reinit"))
+def _checks(common: dict, method: str, level: int, seed: int) -> list[Trial]:
+    return _pruned(common, method, level, seed, ("none", "shuffle", "reinit"))
 
 
 # What it measures -----------------------------------------------------------------------------------------------
@@ -148,8 +135,7 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
     tested.
     """
     mlp, other = knobs["network"], knobs["other_network"]
-    level, check, last = max(knobs["levels"], default=-1), knobs["check_level"], knobs["other_check_level"]
-    moving = max(knobs["dynamic_levels"], default=-1)
+    level, (check, last) = max(knobs["levels"], default=-1), knobs["check_levels"]
     found: dict[str, Samples] = {}
     for suffix, network in (("", mlp), ("c", CONVOLUTIONAL)):
         shares = {name: share(table, network, name) for name in ("snip", "grasp", "magnitude", "synflow")}
@@ -166,8 +152,8 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
             found[f"S{i}{suffix}"] = _many(**arms)
     found.pop("S5")  # the search is checked on the first network only
     search, tickets = accuracy(table, mlp, "cts_kl", level), accuracy(table, mlp, "ltr", level)
-    dynamic = {name: accuracy(table, mlp, name, moving) for name in DYNAMIC}
-    kept = accuracy(table, mlp, "random", moving)
+    dynamic = {name: accuracy(table, mlp, name, check) for name in DYNAMIC}
+    kept = accuracy(table, mlp, "random", check)
     return found | {
         "C1": _many(search=search, tickets=tickets),
         "C2": _many(a=finding(table, mlp, "cts_kl", level), b=finding(table, mlp, "ltr", level)),
@@ -331,16 +317,16 @@ def profiles(table: pd.DataFrame, network: str) -> pd.DataFrame:
     collapsed."""
     parts = [
         {
-            "method": UNTRAINED[row.method],
+            "method": name,
             "remaining": 100 * point["remaining"],
             "seed": row.seed,
             "collapsed": sum(not density for density in point["layers"]),
         }
-        for row in rows(table, "critical", network=network).itertuples()
+        for method, name in UNTRAINED.items()
+        for row in rows(table, "critical", network=network, method=method).itertuples()
         for point in row.profile
     ]
-    frame = pd.DataFrame(parts, columns=["method", "remaining", "seed", "collapsed"])
-    return frame.sort_values("remaining", ascending=False, kind="stable", ignore_index=True)
+    return pd.DataFrame(parts, columns=["method", "remaining", "seed", "collapsed"])
 
 
 def ends_in_words(table: pd.DataFrame, network: str) -> str:
