@@ -3,6 +3,7 @@
 from redraw.plotting._intervals import curves, paper_points, remaining_axis, t_interval
 from redraw.plotting._laws import bands, forest, heat_map, profiles
 from redraw.plotting._pictures import marked_histogram, picture_wall
+from redraw.plotting._pruning import labelled_points
 from redraw.plotting._ranks import critical_difference, legend_below, lines, log_ticks
 from redraw.plotting._search import ends, lineage, slopes, spread
 from redraw.plotting._style import figure, show
@@ -16,6 +17,7 @@ __all__ = [
     "figure",
     "forest",
     "heat_map",
+    "labelled_points",
     "marked_histogram",
     "legend_below",
     "lineage",

@@ -1,0 +1,35 @@
+"""Figures of pruning: what a method costs against what it is worth."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from redraw.plotting._intervals import MARKERS
+
+
+def labelled_points(ax: Axes, frame: pd.DataFrame, x: str, y: str, label: str) -> None:
+    """Draw a named point per row at (x, y) with its interval, x logarithmic; what costs nothing stands at the left.
+
+    frame: columns x, y, label, low and high (the interval of y). A legend names colours and markers.
+    """
+    costs = frame.loc[frame[x] > 0, x]
+    free = costs.min() / 10 if len(costs) else 1.0
+    for i, row in enumerate(frame.to_dict("records")):
+        colour = sns.color_palette()[i % len(sns.color_palette())]
+        place = row[x] or free
+        error = np.array([[row[y] - row["low"]], [row["high"] - row[y]]])
+        ax.errorbar(
+            place, row[y], error, fmt=MARKERS[i % len(MARKERS)], color=colour, ms=8, capsize=4, label=row[label]
+        )
+    ax.set_xscale("log")
+    if (frame[x] == 0).any():
+        ax.annotate(
+            "free",
+            (free, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+        )
+    ax.legend(title=None, loc="center left", bbox_to_anchor=(1, 0.5))

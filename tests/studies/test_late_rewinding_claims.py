@@ -1,0 +1,128 @@
+"""The claims of the rewinding study ruled on made-up worlds: true ones are reproduced, false ones contradicted."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from redraw.studies import late_rewinding as study
+from redraw.workbook import Project, rule
+
+ROOT = Path(__file__).resolve().parents[2]
+CARD = Project(ROOT).card("late_rewinding")
+MORE = {"settings": ["lenet_mnist", "resnet_fashion"], "retrain": ["resnet_fashion"], "structured": ["lenet_mnist"]}
+KNOBS = CARD.resolve("laptop", MORE | {"structured_rates": [0.00012, 0.0012]})
+
+
+def world(
+    *,
+    lenet=0.3,
+    deep=20.0,
+    late=0.5,
+    fails=2.0,
+    rescued=0.1,
+    nearer=0.8,
+    rewound=1.0,
+    lr=0.1,
+    scratch=0.1,
+    gain=0.0,
+):
+    """A table as the trials would give it. lenet, deep, late: instabilities (%) of LeNet, of the deep network at 0 and
+    later; fails, rescued: what its tickets lose (pp), reset and rewound; nearer: ratio of distances; then what is won
+    (pp) by rewinding over fine-tuning, by the learning rate's over that, by scratch, by the initial weights."""
+    rng, found = np.random.default_rng(0), []
+    for trial in study.plan(**KNOBS):
+        p, function = dict(trial.parameters), trial.function.partition(":")[2]
+        small, noise, k = p["network"] == "lenet", rng.normal(0, 0.02), p.get("k", 0)
+        row = {"function": function, "seed": trial.seed, **p, "remaining": 0.044 if p.get("round") else 1.0}
+        row["validation_accuracy"] = 95 if p["learning_rate"] == study.SETTINGS["lenet_mnist"].learning_rate else 90
+        row["test_accuracy"] = 90 + noise
+        unstable = lenet if small else late if k else deep
+        if function == "ticket":
+            row["test_accuracy"] -= (lenet / 10 if small else rescued if k else fails) - 0.05
+            row["distance"] = 10 * (nearer if k else 1) + noise
+        elif function == "sibling":
+            row["instability"] = row["instability_interpolated"] = unstable + noise
+            row["errors"] = [10.0, 10 + unstable, 10.0]
+        elif function == "retrained":
+            row["test_accuracy"] += {"rewound": rewound, "lr_rewound": rewound + lr}.get(p["arm"], 0)
+        elif function == "structured":
+            best = p["learning_rate"] == study.SETTINGS["lenet_mnist"].learning_rate
+            advantage = {"scratch": scratch, "ticket": scratch + gain, "finetuned": 0}[p["arm"]]
+            row["test_accuracy"] += advantage if best else -5 * advantage
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+def outcomes(table, **knobs):
+    knobs = KNOBS | knobs
+    return {v.id: v.outcome for v in rule(CARD, study.measure(table, **knobs), "laptop", KNOBS)}
+
+
+def test_in_the_papers_world_all_claims_are_reproduced():
+    assert set(outcomes(world()).values()) == {"reproduced"}
+
+
+@pytest.mark.parametrize(
+    "changed, contradicted",
+    [
+        ({"lenet": 5.0}, {"S1", "T1", "T2"}),
+        ({"deep": 1.0}, {"S2"}),
+        ({"late": 5.0}, {"S3", "T5"}),
+        ({"fails": 0.1, "rescued": 0.1}, {"T3"}),
+        ({"rescued": 3.0}, {"T4", "T6"}),
+        ({"deep": 0.1, "late": 20.0, "fails": 3.0, "rescued": -1.0}, {"S2", "S3", "T5", "T7"}),
+        ({"nearer": 1.2}, {"D1"}),
+        ({"rewound": -1.0}, {"F1"}),
+        ({"lr": -1.0}, {"F2"}),
+        ({"scratch": -1.0}, {"R1"}),
+        ({"gain": 1.0}, {"R2"}),
+    ],
+)
+def test_another_world_contradicts_what_speaks_of_it(changed, contradicted):
+    found = outcomes(world(**changed))
+    assert {name for name, outcome in found.items() if outcome == "contradicted"} == contradicted
+
+
+def test_what_is_kept_of_a_run_gives_the_same_verdicts():
+    """`redraw check` rules again from trials.csv."""
+    table = world()
+    assert outcomes(pd.read_csv(io.StringIO(table.to_csv(index=False)))) == outcomes(table)
+
+
+def test_what_a_run_left_out_is_not_tested():
+    table = world()
+    for lacking, names in {
+        "retrained": {"F1", "F2"},
+        "structured": {"R1", "R2"},
+        "ticket": {"T2", "T3", "T4", "T6", "T7", "D1"},
+        "sibling": {"S1", "S2", "S3", "T1", "T5", "T7"},
+    }.items():
+        found = outcomes(table[table["function"] != lacking])
+        assert {name for name, outcome in found.items() if outcome == "not_tested"} == names, lacking
+    assert set(outcomes(pd.DataFrame()).values()) == {"not_tested"}
+    found = outcomes(world(), rewind=[0.0, 0.2])
+    assert {name for name, outcome in found.items() if outcome == "not_tested"} >= {"S3", "T4", "T5", "T6", "D1"}
+
+
+def test_the_best_rate_is_that_of_the_dense_networks_that_validate_best():
+    assert study.best_rate(world()) == 0.0012 and study.best_rate(pd.DataFrame()) is None
+
+
+def test_figures_have_a_row_per_network_and_seed():
+    table = world()
+    lines = study.instabilities(table, KNOBS["settings"])
+    assert len(lines) == 2 * 2 * 3 * 5 and set(lines["rewound"]) == {0.0, 2.0, 5.0}
+    curve = study.accuracies(table, "resnet_fashion")
+    assert set(curve["remaining"]) == {100.0, 4.4} and curve.groupby("rewound")["seed"].nunique().eq(5).all()
+    assert list(study.along(table, "resnet_fashion", False).groupby("alpha").size()) == [15, 15, 15]
+    assert list(dict.fromkeys(study.distances(table, KNOBS["settings"])["network"])) == [
+        study.NAMES[name] for name in KNOBS["settings"]
+    ]
+    bars = study.ways(table, "retrained")
+    assert list(bars["label"]) == list(study.ARMS.values())[:5] and (bars["low"] < bars["high"]).all()
+    assert len(study.ways(table, "structured")) == 6 and study.ways(pd.DataFrame(), "retrained").empty
+    words = study.in_words(curve, "rewound", "remaining", "accuracy", "%")
+    assert words.startswith("rewound to iteration 0: 88 % at 4.4; 90 % at 100. ")
