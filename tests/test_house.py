@@ -231,7 +231,10 @@ def test_every_module_says_what_it_is():
 def test_public_names_are_there():
     """What others import stays where it is."""
     for package, names in {
-        "redraw.pruning": ("Masks", "magnitude", "iterative_magnitude_pruning"),
+        "redraw.pruning": ("Masks", "magnitude", "snip", "grasp", "synflow", "iterative_magnitude_pruning"),
+        "redraw.selection": ("el2n", "grand", "forgetting"),
+        "redraw.schedules": ("linear", "cosine", "rex", "wsd", "power", "cosine_power", "refine"),
+        "redraw.hpo": ("random_search", "successive_halving", "hyperband", "population_based_training"),
         "redraw.scaling": ("fit_power_law", "fit_loss_surface", "optimal_hyperparameters"),
         "redraw.workbook": ("load_card", "run_trials", "judge"),
     }.items():

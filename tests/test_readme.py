@@ -43,6 +43,23 @@ def test_keep_the_examples_that_matter_keeps_half_of_them():
     assert torch.equal(own["x"], x[own["ids"]]) and torch.equal(own["y"], y[own["ids"]])
 
 
+def test_tune_your_own_training_finds_a_rate_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    trained = []
+
+    def train(weights, config, epochs):
+        trained.append(epochs)
+        return weights + epochs, abs(config["lr"] - 0.01) + 1 / (weights + epochs)
+
+    own = {"new_weights": lambda config, seed: 0, "train": train}
+    exec(code_under("Tune your own training"), own)
+    best, cost = own["search"].best.config, sum(trained)
+    assert best["lr"] < 0.3 and best["optimizer"] in ("sgd", "adam") and capsys.readouterr().out == f"{best}\n"
+    assert cost < 20 * 9 and max(trained) < 9  # most are stopped early, and the others go on from where they were
+    exec(code_under("Tune your own training"), own)
+    assert sum(trained) == cost and own["search"].best.config == best
+
+
 def test_a_schedule_for_your_own_training_runs_to_its_end():
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
     batch = torch.randn(20, 1, 28, 28, generator=generator(0, "x")), torch.arange(20) % 10

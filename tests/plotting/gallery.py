@@ -115,11 +115,71 @@ def log_ticks(ax):
     ax.set(title="A logarithmic axis with plain ticks", xlabel="budget (%)", ylabel="rank")
 
 
+def lineage(ax):
+    losses = {
+        (1, 0): 2.0,
+        (1, 1): 1.8,
+        (1, 2): 2.3,
+        (2, 0): 1.6,
+        (2, 1): 1.3,
+        (2, 2): 1.5,
+        (3, 0): 1.1,
+        (3, 1): 1.2,
+        (3, 2): 0.9,
+    }
+    source = {(2, 0): 0, (2, 1): 1, (2, 2): 1, (3, 0): 0, (3, 1): 1, (3, 2): 2}
+    frame = pd.DataFrame(
+        {
+            "member": [member for _, member in losses],
+            "step": [100 * stop for stop, _ in losses],
+            "rate": list(losses.values()),
+            "source": [source.get(key) for key in losses],
+            "survives": [key in ((1, 1), (2, 2), (3, 2)) for key in losses],
+        }
+    )
+    plotting.lineage(ax, frame, "step", "rate")
+    ax.set(title="A population and its lineage", xlabel="steps", ylabel="learning rate")
+
+
+def slopes(ax):
+    plotting.slopes(ax, pd.DataFrame({"1 epoch": range(1, 11), "full": [3, 1, 2, 7, 4, 10, 5, 6, 9, 8]}))
+    ax.set(title="Places that cross", ylabel="place")
+
+
+def spread(ax):
+    groups = (("tuned", 2.0), ("default", 2.5))
+    parts = [(who, arm, at + 0.1 * arm + d) for who, at in groups for arm in range(4) for d in (-0.04, 0.0, 0.05)]
+    plotting.spread(ax, pd.DataFrame(parts, columns=["who", "setting", "loss"]), "loss", by="who", within="setting")
+    ax.set(title="Spread within and between groups", ylabel="test loss (nats)")
+
+
+def ends(ax):
+    frame = pd.DataFrame({"x": [0, 1, 2] * 2, "y": [3.0, 2.0, 1.6, 3.1, 2.3, 1.9], "by": ["a"] * 3 + ["b"] * 3})
+    plotting.lines(ax, frame, "x", "y", by="by", markers=True)
+    points = pd.DataFrame({"x": [2.2, 2.2], "estimate": [1.5, 1.8], "low": [1.4, 1.7], "high": [1.6, 1.95]})
+    plotting.ends(ax, points.assign(who=["c", "d"]), "x", by="who")
+    ax.set(title="Lines and where others end", xlabel="epochs", ylabel="loss (nats)")
+    ax.legend()
+
+
+def labelled_points(ax):
+    frame = pd.DataFrame(
+        {
+            "cost": [0, 0, 1, 120, 3600],
+            "lift": [0.0, -0.4, 0.5, 0.9, 1.6],
+            "method": ["random", "none", "snip", "synflow", "imp"],
+        }
+    )
+    frame = frame.assign(low=frame["lift"] - 0.2, high=frame["lift"] + 0.25)
+    plotting.labelled_points(ax, frame, "cost", "lift", "method")
+    ax.set(title="Cost against worth", xlabel="cost (s)", ylabel="accuracy above random (pp)")
+
+
 KINDS = {
     function.__name__: function
     for function in (
         *(curves, forest, bands, profiles, heat_map, picture_wall, marked_histogram, critical_difference, lines),
-        log_ticks,
+        *(log_ticks, lineage, slopes, spread, ends, labelled_points),
     )
 }
 DRAWN_WITH_ANOTHER = {"paper_points": "curves", "remaining_axis": "curves", "legend_below": "lines"}
