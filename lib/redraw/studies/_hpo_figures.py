@@ -1,5 +1,6 @@
 """What the figures of the study of hyperparameter search show, as tidy frames."""
 
+import json
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -59,10 +60,10 @@ def stopping_curves(table: pd.DataFrame, budgets: Sequence[float]) -> pd.DataFra
 def stopping_ends(table: pd.DataFrame) -> pd.DataFrame:
     """What early stoppers end with: method, spent (full trainings), estimate, low, high (test error in %, 95 % interval
     over seeds)."""
-    rows = table[table["function"] == "stopped"]
+    rows = table[table["function"] == "told_stopped"]
     parts = []
     for method, mine in rows.groupby("method", sort=False):
-        errors = np.array([best_after(record, np.inf, tested=True) for record in mine["improved"]])
+        errors = np.array([best_after(json.loads(record), np.inf, tested=True) for record in mine["improved"]])
         half = stats.sem(errors) * stats.t.ppf(0.975, len(errors) - 1)
         middle = errors.mean()
         parts.append((NAMES[method], mine["spent"].astype(float).mean(), middle, middle - half, middle + half))

@@ -1,6 +1,7 @@
 """The trials of the study of hyperparameter search: searches in a recorded table, on test functions and on a real
 net."""
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from itertools import combinations
@@ -254,6 +255,30 @@ def stopped(*, seed: int, method: str, dataset: str) -> dict:
     busy = sum(e.end - e.start for e in last) / (SLOTS * max(e.end for e in last))
     improved = improvements(search, lambda config: float(test[table.row(config)]), FULL)
     return {"improved": improved, "spent": spent, "busy": busy, "begun": len({e.trial for e in last})}
+
+
+# What is kept of a search -------------------------------------------------------------------------------------
+
+
+def told(*, seed: int, task: str, sampler: str, own: str, trials: int, search: Mapping) -> dict:
+    """A search as a row of a table: `improved` as JSON text. task, sampler, own (settings), trials: what it was."""
+    return {"improved": json.dumps(search["improved"])}
+
+
+def told_stopped(*, seed: int, method: str, search: Mapping) -> dict:
+    """A search that stops early as a row of a table: spent, busy, begun, and `improved` as JSON text."""
+    return {name: search[name] for name in ("spent", "busy", "begun")} | {"improved": json.dumps(search["improved"])}
+
+
+def trained_again(*, seed: int, dataset: str, lr, batch, width, depth, weight_decay, dropout, schedule, optimizer, run):
+    """A row of the table beside the same trained anew (`run`, by `table_run`): validation errors after full training
+    (%), again and recorded; of guessing where it diverged."""
+    asked = (lr, batch, width, depth, weight_decay, dropout, schedule, optimizer)
+    levels, errors, _, _ = recorded(dataset)
+    place = tuple(values.index(value) for values, value in zip(levels.values(), asked, strict=True))
+    (curve,) = run["error"]
+    again, before = made.CHANCE if curve[-1] is None else curve[-1], float(errors[(*place, seed, -1)])
+    return {"again": 100 * again, "recorded": 100 * made.CHANCE if np.isnan(before) else before}
 
 
 # Seeds -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 al. 2025): what beats random search, whether the searcher's own settings matter more, and what tuning on few seeds
 costs."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -100,24 +101,34 @@ def plan(
         for seed in range(searches):
             found += [_searched(task, sampler, length, seed) for task in (*tasks, *TABLE_TASKS)]
     for seed in range(searches):
-        found += [_trial("stopped", {"method": method, "dataset": GRID}, seed) for method in stoppers]
+        found += [_stopped(method, seed) for method in stoppers]
         found += [_searched({}, "random", random_trials, seed)] if stoppers else []
     for sampler, settings in LOTTERY.items() if lottery else ():
         found += [_searched({}, sampler, lottery, seed, own) for own in settings for seed in range(searches)]
     return found
 
 
-def _trial(function: str, parameters: Mapping, seed: int) -> Trial:
-    return Trial(f"redraw.studies._hpo_runs:{function}", parameters, seed)
+def _trial(function: str, parameters: Mapping, seed: int, **needs: Trial) -> Trial:
+    return Trial(f"redraw.studies._hpo_runs:{function}", parameters, seed, needs)
 
 
 def _searched(task: Mapping, sampler: str, trials: int, seed: int, own: Mapping | None = None) -> Trial:
     """The search of a sampler, with the settings that it has in a comparison or others of its `own`, on a task."""
     name, settings = SAMPLERS[sampler]
-    parameters = {"sampler": name, "settings": settings if own is None else dict(own), "trials": trials}
+    settings = settings if own is None else dict(own)
+    parameters = {"sampler": name, "settings": settings, "trials": trials}
     if "problem" in task:
-        return _trial("searched_function", parameters | dict(task), seed)
-    return _trial("searched_table", parameters | {"fixed": dict(task), "dataset": GRID}, seed)
+        search = _trial("searched_function", parameters | dict(task), seed)
+    else:
+        search = _trial("searched_table", parameters | {"fixed": dict(task), "dataset": GRID}, seed)
+    label = ", ".join(map(str, task.values())) if "problem" in task else ", ".join(["table", *task.values()])
+    words = ", ".join(f"{name} {value}" for name, value in settings.items()) or "none"
+    return _trial("told", {"task": label, "sampler": sampler, "own": words, "trials": trials}, seed, search=search)
+
+
+def _stopped(method: str, seed: int) -> Trial:
+    search = _trial("stopped", {"method": method, "dataset": GRID}, seed)
+    return _trial("told_stopped", {"method": method}, seed, search=search)
 
 
 def _again(rows: int) -> list[Trial]:
@@ -125,14 +136,12 @@ def _again(rows: int) -> list[Trial]:
     draws, settings = generator(0, "again"), list(product(*made.GRID.values()))
     places = torch.randperm(len(settings), generator=draws)[:rows].tolist()
     seeds = torch.randint(len(made.TUNING + made.TEST), (rows,), generator=draws).tolist()
-    return [
-        Trial(
-            "redraw.studies._hpo_table:table_run",
-            dict(zip(made.GRID, settings[place], strict=True)) | {"seeds": 1, "dataset": made.DATASET},
-            seed,
-        )
-        for place, seed in zip(places, seeds, strict=True)
-    ]
+    found = []
+    for place, seed in zip(places, seeds, strict=True):
+        setting = dict(zip(made.GRID, settings[place], strict=True))
+        run = Trial("redraw.studies._hpo_table:table_run", setting | {"seeds": 1, "dataset": made.DATASET}, seed)
+        found.append(_trial("trained_again", setting | {"dataset": GRID}, seed, run=run))
+    return found
 
 
 # What it measures ---------------------------------------------------------------------------------------------
@@ -151,7 +160,7 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
         "S1": _each(seeds, "tau", "seeds"),
         "S2": _each(seeds, "gap_one", "seeds"),
         "S3": _arms(seeds, "seeds", one="gap_one", three="gap_three"),
-        "T1": _arms(trained_again(table), "rows trained again", a="again", b="recorded"),
+        "T1": _arms(_of(table, "trained_again"), "rows trained again", a="again", b="recorded"),
     }
     return found | _stopping(table) | _models(table, knobs["trials"]) | _lottery(table, knobs) | _compared(table, knobs)
 
@@ -178,7 +187,7 @@ def _stopping(table: pd.DataFrame) -> dict[str, Samples]:
     ends = stopped_ends(table)
     if len(ends) < 2:
         return {name: _nothing("early stopping") for name in ("H1", "H2", "H3", "H4", "H5")}
-    busy = _of(table, "stopped").pivot(index="seed", columns="method", values="busy")
+    busy = _of(table, "told_stopped").pivot(index="seed", columns="method", values="busy")
     return {
         "H1": _present(ends, halving="successive_halving", random="random_10_successive_halving"),
         "H2": _present(ends, hyperband="hyperband", random="random_10_hyperband"),
@@ -270,19 +279,6 @@ def toy_ends(table: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(way=names).pivot(index="seed", columns="way", values="best").astype(float)
 
 
-def trained_again(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the table trained anew: validation error after full training (%), as it is again and as recorded."""
-    rows, parts = _of(table, "table_run"), []
-    levels, errors, _, _ = recorded(GRID)
-    for row in rows.itertuples():
-        place = tuple(values.index(getattr(row, name)) for name, values in levels.items())
-        again, before = row.error[0][-1], errors[(*place, row.seed, -1)]
-        parts.append(
-            [100 * made.CHANCE if again is None else 100 * again, 100 * made.CHANCE if np.isnan(before) else before]
-        )
-    return pd.DataFrame(parts, columns=["again", "recorded"])
-
-
 def best_after(improved: Sequence, limit: float, *, spent: bool = False, tested: bool = False) -> float:
     """The best value (or with `tested` its test error) after `limit` evaluations (or with `spent` as much training);
     NaN where there is none yet."""
@@ -291,18 +287,14 @@ def best_after(improved: Sequence, limit: float, *, spent: bool = False, tested:
 
 
 def searches(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per search by a sampler: task, sampler (its name in `SAMPLERS`, whatever its own settings), own (settings
-    as text), seed, trials, improved. The whole table is the task "table"."""
-    rows, parts = _of(table, "searched_table", "searched_function"), []
-    for row in rows.to_dict("records"):
-        named = [name for name, pair in SAMPLERS.items() if pair == (row["sampler"], row["settings"])]
-        fixed = row["fixed"] if isinstance(row["fixed"], dict) else {}
-        task = ", ".join(["table", *fixed.values()]) if row["function"] == "searched_table" else None
-        task = task or f"{row['problem']}, {row['dimension']:.0f}"
-        own = ", ".join(f"{name} {value}" for name, value in row["settings"].items())
-        sampler = named[0] if named and task != "table" else row["sampler"]
-        parts.append((task, sampler, own, row["seed"], row["trials"], row["improved"]))
-    return pd.DataFrame(parts, columns=["task", "sampler", "own", "seed", "trials", "improved"])
+    """A row per search by a sampler: task, sampler (as in `SAMPLERS`), own (settings in words), seed, trials, improved.
+
+    The whole table is the task "table"."""
+    rows = _of(table, "told")
+    if rows.empty:
+        return pd.DataFrame(columns=["task", "sampler", "own", "seed", "trials", "improved"])
+    rows = rows[["task", "sampler", "own", "seed", "trials", "improved"]].reset_index(drop=True)
+    return rows.assign(improved=rows["improved"].map(json.loads))
 
 
 def results(table: pd.DataFrame, trials: int, among: Sequence[str] | None = None) -> pd.DataFrame:
@@ -319,13 +311,13 @@ def results(table: pd.DataFrame, trials: int, among: Sequence[str] | None = None
 def stopped_ends(table: pd.DataFrame) -> pd.DataFrame:
     """Test errors (%) of what early stoppers chose, by seed, and beside each what random search chose that could spend
     3 or 10 times as much (random_3_..., random_10_...; NaN where none was that long)."""
-    rows, found = _of(table, "stopped"), searches(table)
+    rows, found = _of(table, "told_stopped"), searches(table)
     if rows.empty:
         return pd.DataFrame()
     long = found[(found["task"] == "table") & (found["sampler"] == "random")].set_index("seed")
     parts: dict[str, dict] = {}
     for row in rows.itertuples():
-        parts.setdefault(row.method, {})[row.seed] = best_after(row.improved, np.inf, tested=True)
+        parts.setdefault(row.method, {})[row.seed] = best_after(json.loads(row.improved), np.inf, tested=True)
         for times in (3, LONGER):
             n = int(times * row.spent)
             enough = row.seed in long.index and n <= long.loc[row.seed, "trials"]
