@@ -111,15 +111,17 @@ def run_study(
                 came = account(trials, results, store, begun["stored"])
                 if store.source:
                     say(told(came))
-                table, verdicts, surroundings = trial_table(trials, results), [], {}
+                table, verdicts, surroundings, cards = trial_table(trials, results), [], {}, []
 
                 def meanwhile():
                     with importing():
-                        import_module("redraw.workbook._board")  # with all that writes reports
+                        for name in ("_report", "_board", "_study_page"):  # what is needed when the notebook is done
+                            import_module(f"redraw.workbook.{name}")
                     write_records(partial / RECORDS, bodies(trials, results, store))
                     samples = module.measure(table, **parameters)
                     verdicts.extend(rule(card, samples, preset, parameters, blocked, level=level))
                     surroundings.update(environment(project.root))
+                    cards.extend(_all_cards(project, say))
 
                 say("executing the notebook")
                 execute(
@@ -156,7 +158,9 @@ def run_study(
                 )
             disarm()
             partial.rename(version.path)
-    _rewrite_board(project, say)
+    from redraw.workbook._board import write_board
+
+    write_board(project.reports, cards)
     return Run(version, True, blocked, [verdict.to_dict() for verdict in verdicts])
 
 
@@ -249,17 +253,15 @@ def _published(
     return same[-1]
 
 
-def _rewrite_board(project: Project, say: Callable[[str], None]) -> None:
-    """Write the board; a study whose card is malformed is left out, which is no fault of this run."""
-    from redraw.workbook._board import write_board
-
+def _all_cards(project: Project, say: Callable[[str], None]) -> list[Card]:
+    """For the board; a study whose card is malformed is left out, which is no fault of this run."""
     cards = []
     for name in project.studies():
         try:
             cards.append(project.card(name))
         except CardError as error:
             say(f"left out of the board: {error}")
-    write_board(project.reports, cards)
+    return cards
 
 
 def _identity(card, notebook, module, preset, parameters, trials, blocked, level) -> str:
