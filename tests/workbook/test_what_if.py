@@ -30,17 +30,17 @@ def project(tmp_path, make_card, make_version):
 def test_the_verdict_follows_the_bound(project):
     study = "lottery_ticket"
     before = {path: path.read_bytes() for path in project.reports.rglob("*") if path.is_file()}
-    outcomes = {bound: what_if(project, study, "L2a", "laptop", bound=bound) for bound in (0.3, 1.0, 1.5)}
+    outcomes = {bound: what_if(project, study, "L2a", "1", bound=bound) for bound in (0.3, 1.0, 1.5)}
     assert [found.ruling.outcome for found in outcomes.values()] == ["reproduced", "inconclusive", "contradicted"]
     assert "above 1.5 pp" in repr(outcomes[1.5]).replace("\N{NO-BREAK SPACE}", " ")
     assert "the claim holds above 1.5" in outcomes[1.5]._repr_html_()
-    same = explain(project, study, "L2a", "laptop")
+    same = explain(project, study, "L2a", "1")
     assert same.ruling.sentence == outcomes[0.3].ruling.sentence, "at the card's own bound it is the report's"
     assert {path: path.read_bytes() for path in project.reports.rglob("*") if path.is_file()} == before
 
 
 def test_a_verdict_is_shown_as_in_the_report(project):
-    found = explain(project, "lottery_ticket", "L5", "laptop")
+    found = explain(project, "lottery_ticket", "L5", "1")
     assert repr(found) == "L5 paper error: The paper prints 1,700,000; by its own definitions it is 2,261,184."
     page = found._repr_html_()
     assert 'class="ruling"' in page and "paper error" in page and "Frankle &amp; Carbin 2019, Figure 2" in page
@@ -49,11 +49,11 @@ def test_a_verdict_is_shown_as_in_the_report(project):
 @pytest.mark.parametrize(
     ("arguments", "criterion", "said"),
     [
-        (("L2a", "laptop"), {"margin": -1.0}, "criterion of L2a: "),
-        (("L2a", "laptop"), {"bound": "x"}, "criterion of L2a: "),
-        (("L2a", "laptop"), {"bond": 1.0}, "criterion of L2a: "),
-        (("X1", "laptop"), {"bound": 1.0}, "claim 'X1': must be one of L0"),
-        (("L2a", "paper"), {"bound": 1.0}, "preset 'paper': lottery_ticket has a version of laptop"),
+        (("L2a", "1"), {"margin": -1.0}, "criterion of L2a: "),
+        (("L2a", "1"), {"bound": "x"}, "criterion of L2a: "),
+        (("L2a", "1"), {"bond": 1.0}, "criterion of L2a: "),
+        (("X1", "1"), {"bound": 1.0}, "claim 'X1': must be one of L0"),
+        (("L2a", "7"), {"bound": 1.0}, "version '7': must be one of 0001-laptop-ab12cd34ef"),
     ],
 )
 def test_a_wrong_question_is_one_clear_line(project, arguments, criterion, said):
@@ -64,4 +64,4 @@ def test_a_wrong_question_is_one_clear_line(project, arguments, criterion, said)
 
 def test_a_claim_that_is_not_there(project):
     with pytest.raises(ParameterError, match="claim 'X1': 0001-laptop-ab12cd34ef rules on L0"):
-        explain(project, "lottery_ticket", "X1", "laptop")
+        explain(project, "lottery_ticket", "X1", "1")

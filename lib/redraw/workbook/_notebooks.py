@@ -52,22 +52,23 @@ def execute_notebook(
     *,
     environment: Mapping[str, str],
     cell_timeout: float = 3600,
-    meanwhile: Callable[[], None] = lambda: None,
-) -> None:
+    meanwhile: Callable[[], Any] = lambda: None,
+) -> Any:
     """Execute `source` with `parameters` (JSON values) injected into `target`, in `target`'s folder.
 
-    environment: variables for the kernel; meanwhile: what this process does while the notebook executes. Papermill's
-    own account is not trusted (a killed kernel leaves a notebook that says "completed"): the run counts only when the
-    child process has left its completion record and every code cell was executed without error.
+    environment: variables for the kernel; meanwhile: what this process does while the notebook executes, and what that
+    comes to is returned. Papermill's own account is not trusted (a killed kernel leaves a notebook that says
+    "completed"): the run counts only when the child process has left its completion record and every code cell was
+    executed without error.
     Raises ValueError for a parameter name that is not a plain identifier, since papermill writes names as code;
     NotebookFailed when the notebook did not run to its end. No process outlives the call.
     """
     with kernel_at_hand(environment) as execute:
-        execute(source, target, parameters, environment={}, cell_timeout=cell_timeout, meanwhile=meanwhile)
+        return execute(source, target, parameters, environment={}, cell_timeout=cell_timeout, meanwhile=meanwhile)
 
 
 @contextmanager
-def kernel_at_hand(environment: Mapping[str, str], modules: Iterable[str] = ()) -> Iterator[Callable[..., None]]:
+def kernel_at_hand(environment: Mapping[str, str], modules: Iterable[str] = ()) -> Iterator[Callable[..., Any]]:
     """Start papermill and a kernel, and yield what executes one notebook in them: they load while the caller works.
 
     environment: variables for both from their start on. modules: what the kernel imports while it waits; one that
@@ -103,11 +104,12 @@ def kernel_at_hand(environment: Mapping[str, str], modules: Iterable[str] = ()) 
             }
             saving = True
             _leave(Path(place) / "request.json", request)
-            meanwhile()
+            found = meanwhile()
             while child.poll() is None and not (Path(place) / "outcome.json").exists():
                 time.sleep(0.02)
             saving = False
             _believe(_outcome(Path(place), child.returncode), Path(target))
+            return found
 
         try:
             yield execute

@@ -68,7 +68,7 @@ def run_study(
     deadline: float | None = None,
     level: float = 0.95,
     looks: Mapping[str, Any] | None = None,
-    execute: Callable[..., None] = execute_notebook,
+    execute: Callable[..., Any] = execute_notebook,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
@@ -111,20 +111,20 @@ def run_study(
                 came = account(trials, results, store, begun["stored"])
                 if store.source:
                     say(told(came))
-                table, verdicts, surroundings, cards = trial_table(trials, results), [], {}, []
+                table = trial_table(trials, results)
 
-                def meanwhile():
+                def meanwhile() -> tuple[list[Verdict], dict, list[Card]]:
+                    """What needs no notebook: the verdicts, where this runs, and the cards for the board."""
                     with importing():
                         for name in ("_report", "_board", "_study_page"):  # what is needed when the notebook is done
                             import_module(f"redraw.workbook.{name}")
                     write_records(partial / RECORDS, bodies(trials, results, store))
                     samples = module.measure(table, **parameters)
-                    verdicts.extend(rule(card, samples, preset, parameters, blocked, level=level))
-                    surroundings.update(environment(project.root))
-                    cards.extend(_all_cards(project, say))
+                    verdicts = rule(card, samples, preset, parameters, blocked, level=level)
+                    return verdicts, environment(project.root), _all_cards(project, say)
 
                 say("executing the notebook")
-                execute(
+                verdicts, surroundings, cards = execute(
                     project.notebook_path(study),
                     partial / "report.ipynb",
                     {"preset": preset, **parameters},

@@ -79,7 +79,7 @@ def until_decided(
     jobs: int | None = None,
     store: Store | None = None,
     deadline: float | None = None,
-    execute: Callable[..., None] = execute_notebook,
+    execute: Callable[..., Any] = execute_notebook,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:

@@ -15,7 +15,7 @@ from ._claims import Claim
 from ._project import Project
 from ._ruling import Ruling, read_json, rule_rows
 from ._rulings import rule
-from ._versions import Version, newest_versions
+from ._versions import Version, find_version
 
 _STYLE = """
 .redraw-finding {background: #fdfdfb; color: #1d2024; border: 1px solid #d9d9d2; border-radius: 4px; max-width: 34rem;
@@ -55,22 +55,24 @@ class Finding:
         )
 
 
-def explain(project: Project, study: str, claim: str, preset: str) -> Finding:
-    """The verdict on a claim in the newest version of a study at a preset.
+def explain(project: Project, study: str, claim: str, version: str = "newest") -> Finding:
+    """The verdict on a claim in a version of a study: its number, its name, or newest.
 
     Raises ParameterError, one line, where there is no such version or claim.
     """
-    version, results, run = _read(project, study, preset)
-    return _finding(rule_rows(results, run, project.card(study)), claim, version)
+    found = find_version(project, study, version)
+    results, run = read_json(found.path / "results.json"), read_json(found.path / "run.json")
+    return _finding(rule_rows(results, run, project.card(study)), claim, found)
 
 
-def what_if(project: Project, study: str, claim: str, preset: str, **criterion: Any) -> Finding:
+def what_if(project: Project, study: str, claim: str, version: str = "newest", **criterion: Any) -> Finding:
     """The verdict that the trials of that version give on the claim under another `criterion`: `margin=0.5`,
     `bound=1.0`. The card is as it was; nothing is written.
 
     Raises ParameterError, one line, where there is no such version or claim, or the criterion is none for it.
     """
-    version, results, run = _read(project, study, preset)
+    found = find_version(project, study, version)
+    results, run = read_json(found.path / "results.json"), read_json(found.path / "run.json")
     card = project.card(study)
     claims = {one.id: one.model_dump(mode="json") for one in card.claims}
     if claim not in claims:
@@ -82,20 +84,11 @@ def what_if(project: Project, study: str, claim: str, preset: str, **criterion: 
         said = "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
         raise ParameterError(f"criterion of {claim}: {said}") from None
     parameters = results["parameters"]
-    samples = project.module(study).measure(pd.read_csv(version.path / "trials.csv"), **parameters)
+    samples = project.module(study).measure(pd.read_csv(found.path / "trials.csv"), **parameters)
     level = run.get("level", 0.95)
-    verdicts = rule(changed, samples, version.preset, parameters, run.get("blocked", ""), level=level)
+    verdicts = rule(changed, samples, found.preset, parameters, run.get("blocked", ""), level=level)
     again = {"claims": [verdict.to_dict() for verdict in verdicts]}
-    return _finding(rule_rows(again, {}, changed), claim, version)
-
-
-def _read(project: Project, study: str, preset: str) -> tuple[Version, dict[str, Any], dict[str, Any]]:
-    there = newest_versions(project.reports, study)
-    if preset not in there:
-        project.card(study)  # an unknown study is the likelier mistake
-        raise ParameterError(f"preset {preset!r}: {study} has a version of {', '.join(there) or 'no preset yet'}")
-    version = there[preset]
-    return version, read_json(version.path / "results.json"), read_json(version.path / "run.json")
+    return _finding(rule_rows(again, {}, changed), claim, found)
 
 
 def _finding(rulings: list[Ruling], claim: str, version: Version) -> Finding:
