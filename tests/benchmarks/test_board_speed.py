@@ -70,7 +70,8 @@ def test_the_board_opens_within_a_second(site):
         count = page.inner_text("#count")
         started = time.perf_counter()
         page.fill("#words", "study 42")
-        page.wait_for_function("document.getElementById('count').textContent.startsWith('20 of')")
+        while not page.inner_text("#count").startswith("20 of"):
+            assert time.perf_counter() < started + 20
         search = time.perf_counter() - started
         browser.close()
     print(f"\nopens in {min(taken):.2f} s; a search takes {search:.2f} s")

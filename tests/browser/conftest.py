@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,15 @@ def visit(browser, reports):
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+def loaded(page, seconds=20):
+    """Wait for every picture. Asked anew each time: Playwright's own `wait_for_function` evaluates a string within the
+    page from its second look on, which the pages' content policy forbids."""
+    until = time.monotonic() + seconds
+    while not page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)"):
+        assert time.monotonic() < until, "a picture did not load"
+        page.wait_for_timeout(20)
 
 
 def _asked(url, home, wrong):

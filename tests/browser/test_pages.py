@@ -1,8 +1,11 @@
 """Board, study page and report in a real browser: they work, can be reached, read and printed, and ask nobody."""
 
 import re
+import time
 
 import pytest
+
+from .conftest import loaded
 
 BOARD, STUDY = "index.html", "lottery_ticket/index.html"
 REPORT = "lottery_ticket/0002-laptop-bbbb2222/report.html"
@@ -22,7 +25,7 @@ def test_a_page_opens_from_its_file_and_asks_nobody(visit, path, script):
     for index in range(pictures.count()):
         pictures.nth(index).scroll_into_view_if_needed()
     if script:
-        page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        loaded(page)
 
 
 def test_every_link_leads_to_something(visit, reports):
@@ -97,9 +100,12 @@ def test_a_filter_can_be_handed_on_as_an_address(visit):
 @pytest.mark.parametrize("script", [True, False])
 def test_the_address_of_a_claim_opens_it(visit, script):
     page = visit(f"{BOARD}#lottery_ticket.L4", script=script)
-    page.wait_for_timeout(100)
-    assert page.locator("[id='lottery_ticket.L4']").is_visible()
-    assert page.locator("[id='lottery_ticket.L4']").bounding_box()["y"] < 900
+    claim = page.locator("[id='lottery_ticket.L4']")
+    claim.wait_for(state="visible")
+    until = time.monotonic() + 20
+    while claim.bounding_box()["y"] >= 900:
+        assert time.monotonic() < until, "the page did not scroll to the claim"
+        page.wait_for_timeout(20)
 
 
 def test_without_a_script_everything_is_there(visit):

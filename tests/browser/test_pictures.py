@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from .conftest import loaded
+
 STORED = Path(__file__).parent / "pictures"
 SIZES = {"desktop": (1280, "screen"), "phone": (390, "screen"), "print": (794, "print")}
 PAGES = {
@@ -32,7 +34,7 @@ def _coarse(picture):
 def test_a_page_looks_as_it_did(visit, name, size):
     width, media = SIZES[size]
     page = visit(PAGES[name], width=width, height=1100, media=media)
-    page.wait_for_function("[...document.images].every(image => image.complete)")
+    loaded(page)
     taken = Image.open(io.BytesIO(page.screenshot()))
     path = STORED / f"{name}_{size}.png"
     if os.environ.get("REDRAW_PICTURES") == "write":
