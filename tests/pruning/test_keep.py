@@ -6,11 +6,13 @@ import torch
 from redraw.models import initialize, lenet_300_100
 from redraw.pruning import (
     Masks,
+    connected,
     cosine_decay,
     cubic,
     erk,
     exponential,
     keep,
+    keep_layers,
     keep_n_of_m,
     magnitude,
     magnitude_scores,
@@ -104,6 +106,52 @@ def test_n_of_m_by_brute_force():
         keep_n_of_m(scores, masks, 2, 4)
     with pytest.raises(ValueError, match="n: must be from 0 to m, got 3 of 2"):
         keep_n_of_m(scores, masks, 3, 2)
+
+
+def test_whole_layers_by_their_mean():
+    scores, masks = tensors(3)
+    means = {name: scores[name][masks[name]].mean().item() for name in masks}
+    for count in range(4):
+        found = keep_layers(scores, masks, count)
+        stay = sorted(means, key=means.get, reverse=True)[:count]
+        assert all(torch.equal(found[n], masks[n] if n in stay else torch.zeros_like(masks[n])) for n in masks)
+    last = min(means, key=means.get)
+    assert keep_layers(scores, masks, 1, always=(last,))[last].any()
+    gone = Masks(dict(masks) | {"a": torch.zeros_like(masks["a"])})
+    assert not keep_layers({n: -s.abs() for n, s in scores.items()}, gone, 2)["a"].any(), "nothing left comes last"
+    with pytest.raises(ValueError, match="count: must be from 1 to 3, got 0"):
+        keep_layers(scores, masks, 0, always=("a",))
+    with pytest.raises(ValueError, match="always: must name layers among a, b, c, got 'd'"):
+        keep_layers(scores, masks, 2, always=("d",))
+
+
+class Around(torch.nn.Module):
+    """Two branches that a path leads around, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.head = torch.nn.Linear(6, 6), torch.nn.Linear(6, 6), torch.nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = x + self.one(x)
+        return self.head(x + self.two(x))
+
+
+def test_a_residual_network_computes_without_a_layer_and_a_chain_does_not():
+    x = torch.randn(5, 6, generator=generator(0, "x"))
+    with torch.no_grad():
+        around = Around()
+        around.one.weight *= 10
+        masks = keep_layers(magnitude_scores(around), Masks.dense(around), 2, always=("head.weight",))
+        assert masks.survivors() == {"one.weight": 36, "two.weight": 0, "head.weight": 18}
+        without = x + around.one(x)
+        expected = around.head(without + around.two.bias)
+        masks.apply(around)
+        torch.testing.assert_close(around(x), expected)
+    assert connected(around, x, masks) == masks
+    chain = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.Linear(6, 3))
+    masks = keep_layers(magnitude_scores(chain), Masks.dense(chain), 1)
+    assert connected(chain, x, masks).kept == 0
 
 
 # Distributions ----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from redraw.pruning._dynamic import (
     sparse_evolutionary_training,
 )
 from redraw.pruning._iterative import Round, compound, iterative_magnitude_pruning
-from redraw.pruning._keep import keep, keep_n_of_m
+from redraw.pruning._keep import keep, keep_layers, keep_n_of_m
 from redraw.pruning._magnitude import magnitude
 from redraw.pruning._masks import Masks
 from redraw.pruning._schedules import cosine_decay, cubic, exponential
@@ -54,6 +54,7 @@ __all__ = [
     "grasp_scores",
     "iterative_magnitude_pruning",
     "keep",
+    "keep_layers",
     "keep_n_of_m",
     "keep_outputs",
     "load_masks",

@@ -69,6 +69,26 @@ def keep_n_of_m(scores: Mapping[str, Tensor], masks: Masks, n: int, m: int) -> M
     return Masks(found)
 
 
+def keep_layers(scores: Mapping[str, Tensor], masks: Masks, count: int, *, always: tuple[str, ...] = ()) -> Masks:
+    """The `count` layers of the highest mean score stay as they are, the others lose every weight.
+
+    The mean is over what `masks` keep of a layer, s_l = sum_{i kept} s_li / n_l, so that large layers have no
+    advantage; one that has lost everything comes last. Layers in `always` stay and count. What is left computes
+    something only where a path leads around the layers that went, as in residual networks: see `connected`.
+    Source: Elkerdawy et al. 2020 (arXiv 2007.05667), who rank layers by the scores of what is in them.
+    Raises ValueError for scores as `keep` does, unknown layers, or a count that is not from len(always) to all layers.
+    """
+    checked = _checked(scores, masks)
+    if unknown := [name for name in always if name not in checked]:
+        raise ValueError(f"always: must name layers among {', '.join(checked)}, got {unknown[0]!r}")
+    if not len(set(always)) <= count <= len(checked):
+        raise ValueError(f"count: must be from {len(set(always))} to {len(checked)}, got {count}")
+    means = {name: score[masks[name].to(score.device)].double() for name, score in checked.items()}
+    means = {name: kept.mean().item() if len(kept) else -torch.inf for name, kept in means.items()}
+    best = sorted(checked, key=lambda name: (name not in always, -means[name]))[:count]
+    return Masks({n: masks[n].clone() if n in best else torch.zeros_like(masks[n]) for n in checked})
+
+
 def _checked(scores: Mapping[str, Tensor], masks: Masks) -> dict[str, Tensor]:
     for name, mask in masks.items():
         if name not in scores or scores[name].shape != mask.shape:
