@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from redraw.plotting._intervals import MARKERS
+from redraw.plotting._ranks import legend_below
 
 
 def bands(ax: Axes, frame: pd.DataFrame, x: str, by: str) -> None:
@@ -54,7 +55,7 @@ def forest(ax: Axes, frame: pd.DataFrame, by: str) -> None:
         ax.plot(rows["estimate"], places, MARKERS[i], color=colour, ms=8, label=group)
     ax.set_yticks(-np.arange(len(frame)), frame["label"])
     ax.set_ylim(-len(frame) + 0.4, 0.6)
-    ax.legend(title=None)
+    legend_below(ax, columns=min(len(groups), 3))  # rows of intervals leave no corner free
 
 
 def heat_map(ax: Axes, frame: pd.DataFrame, x: str, y: str, value: str, *, plateau: float, label: str) -> None:

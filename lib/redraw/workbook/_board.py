@@ -27,13 +27,17 @@ _SHARE = ["reproduced", "contradicted", "inconclusive", "paper_error"]
 
 @dataclass(frozen=True)
 class Entry:
-    """The newest version of one preset: its rulings, or in `problem` why they cannot be read."""
+    """The newest version of one preset: its rulings, or in `problem` why they cannot be read.
+
+    seconds: from the start of the run to its end; computing: of its trials on one core, whenever they were made.
+    """
 
     version: Version
     href: str
     started: str
     seconds: Any
     rulings: list[Ruling]
+    computing: Any = None
     problem: str = ""
 
     @property
@@ -42,7 +46,8 @@ class Entry:
 
     @property
     def took(self) -> str:
-        return pages.duration(self.seconds)
+        """The computing time: a run whose trials were stored says little about a study in its own seconds."""
+        return f"{pages.duration(self.computing)} of computing" if self.computing else pages.duration(self.seconds)
 
     @property
     def scopes(self) -> list[str]:
@@ -165,8 +170,9 @@ def _entry(version: Version, card: Card) -> Entry:
         )
         rulings = rule_rows(results, run, card, pictures=False)
     except ReportError as error:
-        return Entry(version, href, "", None, [], str(error))
-    return Entry(version, href, str(results.get("started") or ""), results.get("seconds"), rulings)
+        return Entry(version, href, "", None, [], problem=str(error))
+    started, seconds = str(results.get("started") or ""), results.get("seconds")
+    return Entry(version, href, started, seconds, rulings, run.get("trial_seconds"))
 
 
 def _picture(entry: Entry) -> str | None:
