@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from redraw.workbook import Project
+from redraw.workbook import Project, _meaning
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = Project(ROOT)
@@ -240,3 +240,18 @@ def test_public_names_are_there():
     }.items():
         module = importlib.import_module(package)
         assert [name for name in names if not hasattr(module, name)] == [], package
+
+
+def test_trials_do_not_depend_on_how_they_are_run():
+    """A trial whose function reaches the workbook's machinery would be computed again after every change of it."""
+    for study in PROJECT.studies():
+        waiting = PROJECT.module(study).plan(**PROJECT.card(study).resolve("smoke", {}))
+        functions = set()
+        while waiting:
+            trial = waiting.pop()
+            functions.add(trial.function)
+            waiting += trial.needs.values()
+        for function in functions:
+            walk = _meaning._Walk(_meaning.FINGERPRINTED)
+            _meaning._reach(*function.split(":"), walk)
+            assert not [m for m, name in walk.found if name and m.startswith("redraw.workbook._")], function

@@ -8,8 +8,8 @@ import torch
 
 from redraw import data, hpo
 from redraw.studies import _hpo_figures as shown
+from redraw.studies import _hpo_net as made
 from redraw.studies import _hpo_runs as runs
-from redraw.studies import _hpo_table as made
 from redraw.studies import hyperparameter_search as study
 from redraw.workbook import load_card
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from redraw import data, schedules
 from redraw.models import initialize, perceptron
 from redraw.seeds import generator
-from redraw.studies import _hpo_table as made
+from redraw.studies import _hpo_net as made
+from redraw.studies import _hpo_table
 from redraw.training import batches
 
 SETTING = {"lr": 0.1, "batch": 500, "width": 8, "depth": 3, "weight_decay": 0.01, "dropout": 0.0}
@@ -102,7 +103,7 @@ def test_the_declared_checksum_is_the_files():
     declared = {"generator": f"SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}"}
     assert data.checksums("perceptron_grid") == declared
     assert data.available("perceptron_grid") and data.locate("perceptron_grid") == {}
-    assert path.read_text().startswith(made.HEADER)
+    assert path.read_text().startswith(_hpo_table.HEADER)
 
 
 def test_the_table_holds_the_whole_grid_once_with_every_seed(frame):
@@ -128,8 +129,8 @@ def test_a_row_of_the_table_is_trained_again(frame):
 
 
 def test_a_table_is_made_of_its_trials():
-    (one,) = [t for t in made.grid() if t.parameters["lr"] == 0.1 and t.parameters["batch"] == 500][:1]
+    (one,) = [t for t in _hpo_table.grid() if t.parameters["lr"] == 0.1 and t.parameters["batch"] == 500][:1]
     result = {"error": [[0.5] * 11 + [None], [0.4] * 12], "test_error": [None, 0.3], "cpu": 0.2}
-    table = made.table([one], [result])
+    table = _hpo_table.table([one], [result])
     assert table["seed"].tolist() == [0, 1] and table["error_81"].isna().tolist() == [True, False]
     assert table["lr"].tolist() == [0.1, 0.1] and table["test_error"].iloc[1] == 0.3

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from redraw.studies import _hpo_table as made
+from redraw.studies import _hpo_net as made
 from redraw.studies._hpo_runs import FULL, recorded
 from redraw.studies.hyperparameter_search import GRID, NAMES, TOYS, best_after, lots, searches
 

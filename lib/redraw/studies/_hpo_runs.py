@@ -32,7 +32,7 @@ from redraw.hpo import (
     toy_quadratic,
 )
 from redraw.seeds import generator
-from redraw.studies import _hpo_table as made
+from redraw.studies import _hpo_net as made
 
 FULL = made.BUDGETS[-1]  # thousand examples
 SAMPLERS = {

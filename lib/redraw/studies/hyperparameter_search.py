@@ -14,7 +14,7 @@ from scipy import stats
 
 from redraw.hpo import representative
 from redraw.seeds import generator
-from redraw.studies import _hpo_table as made
+from redraw.studies import _hpo_net as made
 from redraw.studies import _ranks as comparison
 from redraw.studies._hpo_runs import SAMPLERS, as_table, recorded, toy_search
 from redraw.workbook import Samples, Trial
@@ -139,7 +139,7 @@ def _again(rows: int) -> list[Trial]:
     found = []
     for place, seed in zip(places, seeds, strict=True):
         setting = dict(zip(made.GRID, settings[place], strict=True))
-        run = Trial("redraw.studies._hpo_table:table_run", setting | {"seeds": 1, "dataset": made.DATASET}, seed)
+        run = Trial("redraw.studies._hpo_net:table_run", setting | {"seeds": 1, "dataset": made.DATASET}, seed)
         found.append(_trial("trained_again", setting | {"dataset": GRID}, seed, run=run))
     return found
 

@@ -185,7 +185,7 @@ def _follow(statement: ast.stmt, module: str, walk: _Walk) -> None:
 
 
 def _follow_imports(tree: ast.AST, module: str, walk: _Walk) -> None:
-    for node in ast.walk(tree):
+    for node in _import_statements(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if _in_package(alias.name):
@@ -196,6 +196,11 @@ def _follow_imports(tree: ast.AST, module: str, walk: _Walk) -> None:
                     _reach_whole(source, walk)
                 else:
                     _reach(source, alias.name, walk)
+
+
+@cache
+def _import_statements(tree: ast.AST) -> list[ast.stmt]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 # One module ------------------------------------------------------------------------------------------------------
@@ -272,6 +277,8 @@ def _table(statement: ast.stmt) -> symtable.SymbolTable:
 
 def _binds(statement: ast.stmt) -> set[str]:
     """The module's names that a top-level statement binds, or its functions when they are called."""
+    if isinstance(statement, Function) and not any(isinstance(node, ast.Global) for node in ast.walk(statement)):
+        return {statement.name}  # as the table would say, which takes long to make
     top = _table(statement)
     names = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
     inner = (symbol for table in _inside(top) for symbol in table.get_symbols())
@@ -362,7 +369,12 @@ def _path(module: str) -> Path:
     spec = _spec(module)
     if spec is None or not spec.origin:
         raise ValueError(f"{module}: has no source file to hash")
-    return Path(spec.origin).resolve()
+    return _resolved(spec.origin)
+
+
+@cache
+def _resolved(origin: str) -> Path:
+    return Path(origin).resolve()
 
 
 def _is_package(module: str) -> bool:
