@@ -27,7 +27,7 @@ replicate: $(READY) ## get the data, run the studies, say where the board is
 	@$(BIN)/redraw run $(or $(STUDY),--all) --preset $(PRESET) || [ $$? -eq 3 ] # claims blocked for want of data are told
 
 test: $(READY) ## unit tests, then nbval over the notebooks
-	@$(BIN)/pytest tests --ignore=tests/benchmarks
+	@$(BIN)/pytest tests --ignore=tests/benchmarks -n logical --maxprocesses 4 --dist loadfile
 	@$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 	@$(BIN)/redraw check
 
