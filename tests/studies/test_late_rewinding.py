@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -235,7 +236,7 @@ KNOBS = dict(
     retrain_remaining=0.1,
     structured=["conv_2_fashion"],
     structured_keep=0.5,
-    structured_rates=[0.01, 0.1],
+    structured_rates=[0.01, 0.03],
     seeds=2,
     device="cpu",
 )
@@ -296,3 +297,16 @@ def test_resnet_20_runs_through_every_trial(monkeypatch):
     for arm in ("rewound", "finetuned"):
         way = study.retrained(seed=0, arm=arm, k=1, remaining=0.5, dense=dense, **recipe)
         assert way["remaining"] == pytest.approx(0.5, abs=1e-4) and 0 <= way["test_accuracy"] <= 100
+
+
+def test_figures_of_what_no_trial_of_could_run_are_empty():
+    """As where data cannot be had, for all settings or for one of them."""
+    other = pd.DataFrame(
+        [{"function": "dense", "network": "lenet", "dataset": "digits", "learning_rate": 1.2e-3, "seed": 0}]
+    )
+    for table in (pd.DataFrame(), other):
+        assert study.along(table, "resnet_20_cifar10", True).empty
+        assert study.accuracies(table, "resnet_20_cifar10").empty
+        assert study.instabilities(table, ["resnet_20_cifar10"]).empty
+        assert study.distances(table, ["resnet_20_cifar10"]).empty
+        assert study.ways(table, "retrained").empty and study.ways(table, "structured").empty

@@ -15,13 +15,12 @@ def labelled_points(ax: Axes, frame: pd.DataFrame, x: str, y: str, label: str) -
     """
     costs = frame.loc[frame[x] > 0, x]
     free = costs.min() / 10 if len(costs) else 1.0
+    palette = sns.color_palette()
     for i, row in enumerate(frame.to_dict("records")):
-        colour = sns.color_palette()[i % len(sns.color_palette())]
+        colour, marker = palette[i % len(palette)], MARKERS[(i + i // len(palette)) % len(MARKERS)]  # no pair twice
         place = row[x] or free
         error = np.array([[row[y] - row["low"]], [row["high"] - row[y]]])
-        ax.errorbar(
-            place, row[y], error, fmt=MARKERS[i % len(MARKERS)], color=colour, ms=8, capsize=4, label=row[label]
-        )
+        ax.errorbar(place, row[y], error, fmt=marker, color=colour, ms=8, capsize=4, label=row[label])
     ax.set_xscale("log")
     if (frame[x] == 0).any():
         ax.annotate(

@@ -29,7 +29,7 @@ from redraw.workbook import Result, Samples, Trial
 SETTINGS = {
     "lenet_digits": Recipe("digits", "lenet", "adam", 1.2e-3, "constant", 0.0, 60, 120, False, "cpu"),
     "lenet_mnist": Recipe("mnist", "lenet", "adam", 1.2e-3, "constant", 0.0, 60, 1_000, False, "cpu"),
-    "conv_2_fashion": Recipe("fashion_mnist", "conv_2", "sgd", 0.1, "step", 0.0, 64, 400, False, "cpu"),
+    "conv_2_fashion": Recipe("fashion_mnist", "conv_2", "sgd", 0.03, "step", 0.0, 64, 400, False, "cpu"),
     "resnet_fashion": Recipe("fashion_mnist", "small_resnet", "sgd", 1.0, "step", 0.0, 64, 800, False, "cpu"),
     "resnet_20_cifar10": Recipe("cifar10", "resnet_20", "sgd", 0.1, "step", 1e-4, 128, 63_000, True, "cpu"),
 }
@@ -407,8 +407,9 @@ def instabilities(table: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
 def along(table: pd.DataFrame, setting: str, sparse: bool) -> pd.DataFrame:
     """Tidy rows: rewound (in words), alpha, seed, test error (%) between siblings, dense ones or the sparsest."""
     found, parts = rows(table, "sibling", setting), []
-    if len(found):
-        found = found[found["round"] == (found["round"].max() if sparse else 0)]
+    if found.empty:  # its data could not be had, say
+        return _joined(parts, ["rewound", "alpha", "seed", "error"])
+    found = found[found["round"] == (found["round"].max() if sparse else 0)]
     for row in found.sort_values("k").itertuples():
         part = pd.DataFrame({"alpha": np.linspace(0, 1, len(row.errors)), "error": row.errors})
         parts.append(part.assign(rewound=f"from iteration {row.k:,.0f}", seed=row.seed))

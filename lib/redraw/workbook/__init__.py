@@ -19,7 +19,7 @@ _HOME = {
     "_sequential": ["until_decided"],
     "_store": ["Result", "Store"],
     "_trials": ["Progress", "Trial", "TrialError", "run_trials", "trial_table"],
-    "_versions": ["Version", "newest_versions", "versions"],
+    "_versions": ["Version", "find_version", "newest_versions", "versions"],
     "_what_if": ["explain", "what_if"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
