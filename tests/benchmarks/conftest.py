@@ -91,12 +91,12 @@ def pytest_runtest_makereport(item, call):
 def pytest_sessionfinish(session):
     folder, ratios = os.environ.get("REDRAW_BENCHMARKS"), session.config.stash[RATIOS]
     if folder and ratios:
-        from redraw.workbook import find_project
+        from redraw.workbook import Project
         from redraw.workbook._board import write_board
         from redraw.workbook._provenance import environment
 
-        project, folder = find_project(ROOT), Path(folder).resolve()
+        project, folder = Project(ROOT), Path(folder).resolve()
         page = write_benchmarks(folder, ratios, environment(ROOT), session.config.stash[ABSENT])
         if folder.parent == project.reports:
             write_board(project.reports, [project.card(study) for study in project.studies()])  # it leads there
-        print(f"\n\nwrote {page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page}")
+        print(f"\n\nwrote {os.path.relpath(page)}")

@@ -107,7 +107,7 @@ def test_finding_masks_beside_training(name, interleaved, record_ratio):
             nn.functional.cross_entropy(model(x), y).backward()
             optimizer.step()
 
-    found = [50 * share for share in interleaved(lambda: find(x, y), steps, 5)]
+    found = [50 * share for share in interleaved(lambda: find(x, y), steps, 5, clock=time.process_time)]
     record_ratio(f"{name} / step of training", found, limit=most, what="finding masks for LeNet-300-100")
 
 
@@ -129,5 +129,5 @@ def test_evolving_masks_beside_holding_them(interleaved, record_ratio):
 
         return steps
 
-    found = interleaved(stepper(True), stepper(False), 7)
+    found = interleaved(stepper(True), stepper(False), 7, clock=time.process_time)
     record_ratio("step of RigL / masks held", found, limit=3, what="masks changed every tenth step")
