@@ -49,7 +49,7 @@ def test_global_magnitude_of_25_million_weights_beside_torch(record_ratio):
         return time.perf_counter() - started
 
     found = []
-    for block in range(4):
+    for block in range(3):
         sides = (with_redraw, with_torch) if block % 2 else (with_torch, with_redraw)
         taken = {side: seconds(side) for side in sides}
         found.append(taken[with_redraw] / taken[with_torch])
@@ -60,16 +60,17 @@ def test_global_magnitude_of_25_million_weights_beside_torch(record_ratio):
 def peak(name):
     """Mebibytes that pruning takes at its peak beyond the model, in a process of its own."""
     code = f"""
-import importlib.util, resource, torch
+import importlib.util, torch
+from redraw.workbook._machine import peak_memory
 spec = importlib.util.spec_from_file_location("bench", {__file__!r})
 bench = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(bench)
 model = bench.large()
 small = torch.nn.Sequential(torch.nn.Linear(5, 5), torch.nn.Linear(5, 5))
 bench.{name}(small)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()["own"]
 bench.{name}(model)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(1024 * (peak_memory()["own"] - before))
 """
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 

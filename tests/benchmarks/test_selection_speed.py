@@ -34,17 +34,17 @@ def forward_and_backward(model, x, y):
 NETWORKS = {"mlp": lenet_300_100, "conv_2": lambda: conv(2, (1, 28, 28))}
 
 
-@pytest.mark.parametrize("network, examples", [("conv_2", 500), ("mlp", 4000)])
-def test_el2n_costs_a_forward_pass(network, examples, interleaved, record_ratio):
+@pytest.mark.parametrize("network, examples, most", [("conv_2", 500, 1.1), ("mlp", 4000, 1.15)])
+def test_el2n_costs_a_forward_pass(network, examples, most, interleaved, record_ratio):
     given = made(NETWORKS[network](), examples)
-    found = interleaved(lambda: el2n(given[0], given[1:]), lambda: forward(*given), 15, clock=process_time)
-    record_ratio(f"EL2N / forward pass, {network}", found, limit=1.1, what=f"scores of {examples:,} examples")
+    found = interleaved(lambda: el2n(given[0], given[1:]), lambda: forward(*given), 9, clock=process_time)
+    record_ratio(f"EL2N / forward pass, {network}", found, limit=most, what=f"scores of {examples:,} examples")
 
 
 @pytest.mark.parametrize("network, examples, most", [("mlp", 2000, 2.5), ("conv_2", 250, 6.0)])
 def test_grand_costs_few_backward_passes(network, examples, most, interleaved, record_ratio):
     given = made(NETWORKS[network](), examples)
-    found = interleaved(lambda: grand(given[0], given[1:]), lambda: forward_and_backward(*given), 9, clock=process_time)
+    found = interleaved(lambda: grand(given[0], given[1:]), lambda: forward_and_backward(*given), 5, clock=process_time)
     what = f"exact gradient norms of {examples:,} examples"
     record_ratio(f"GraNd / forward and backward pass, {network}", found, limit=most, what=what)
 
@@ -52,7 +52,7 @@ def test_grand_costs_few_backward_passes(network, examples, most, interleaved, r
 @pytest.mark.parametrize("at_once", [5, 125])
 def test_grand_is_much_faster_than_a_gradient_per_example(at_once, interleaved, record_ratio):
     """Against vmap, many gradients at once or only as many as stay in the processor's cache."""
-    model, x, y = made(lenet_300_100(), 500)
+    model, x, y = made(lenet_300_100(), 2000)
     parts = list(zip(x.split(at_once), y.split(at_once), strict=True))
     found = interleaved(
         lambda: [_grand.squares_by_func(model, *part) for part in parts],

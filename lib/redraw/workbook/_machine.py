@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import time
+from contextlib import suppress
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -46,8 +48,11 @@ def calibrate(seconds: float = SECONDS) -> float:
 def peak_memory() -> dict[str, float]:
     """The most memory, in GiB, that this process has held and that any other process it waited for has held.
 
-    own: this process. other: the largest of those that ended: a worker, or what executed the notebook. Both are
-    since this process began, for a command that runs several studies since the first.
+    own: this process. other: the largest of those that ended: a worker, or what executed the notebook; never less
+    than this process held when it started them, since the system counts from there. Both are since this process
+    began, for a command that runs several studies since the first.
     """
     own, other = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    with suppress(OSError, ValueError, IndexError):  # on Linux without what whoever started this process had held
+        own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
     return {"own": round(own / 2**20, 3), "other": round(other / 2**20, 3)}
