@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 
 def against_limits(ax: Axes, frame: pd.DataFrame) -> None:
@@ -22,7 +22,10 @@ def against_limits(ax: Axes, frame: pd.DataFrame) -> None:
             ax.plot(rows["median"], at, marker, color=colour, ms=7, label=label)
     ax.axvline(1, color="black", lw=1.2, ls="--")
     ax.set_xscale("log")
+    left, right = ax.get_xlim()
+    ax.set_xlim(min(left, 0.09), max(right, 1.5))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_yticks(places, frame["label"])
     ax.set(ylim=(-len(frame) + 0.4, 0.6), xlabel="share of the limit that is taken (median and range)")
     ax.grid(False, axis="y")
