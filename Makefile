@@ -43,8 +43,8 @@ check: $(READY) ## cards, notebooks, committed reports and their manifests
 readme: $(READY) ## the README's picture and table, from cards and reports
 	@$(BIN)/python -m redraw.workbook._readme
 
-bench: $(READY) ## the speed promises, as ratios within one run
-	@$(BIN)/pytest tests/benchmarks
+bench: $(READY) ## the speed promises, as ratios within one run, into reports/benchmarks
+	@REDRAW_BENCHMARKS=reports/benchmarks $(BIN)/pytest tests/benchmarks
 
 lint: $(READY) ## ruff and the import contracts
 	@$(BIN)/ruff check lib tests

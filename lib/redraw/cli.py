@@ -171,6 +171,7 @@ def run(
         str, typer.Option("--from", metavar="VERSION", help="Do not compute the trials that a version recorded.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost and decide; run nothing.")] = False,
     as_json: Json = False,
 ) -> int:
     """Run a study into a new version under reports/; the same inputs again do nothing."""
@@ -186,6 +187,8 @@ def run(
         raise ParameterError(f"deadline: must be a number of minutes above 0, got {deadline:g}")
     if source is not None and everything:
         raise ParameterError("from: names a version of one study, so it cannot be given with --all")
+    if dry and until:
+        raise ParameterError("dry-run: must be given without --until-decided, which fixes no number of trials before")
     default_jobs(preset)  # refuses a wrong REDRAW_JOBS
     studies = project.studies() if everything else [study]
     for name in studies:  # refuse what is wrong in any of them before the first starts
@@ -193,6 +196,11 @@ def run(
         project.notebook(name)
         project.find_module(name)
     records = find_records(project, study, source) if source is not None else None
+    if dry:
+        from redraw._cli_estimate import dry_run
+
+        found = dry_run(project, studies, preset, overrides, jobs, records)
+        return _print_json(found.plain if everything else found.plain[0]) if as_json else out.print(found.page)
     code, documents = DONE, []
     for name in studies:
         started = time.perf_counter()

@@ -1,7 +1,4 @@
-"""A board of 100 studies with 20 claims each: built, opened, and built again after one new version.
-
-Run with `pytest tests/benchmarks -s` on a machine that does nothing else.
-"""
+"""A board of 100 studies with 20 claims each: built, opened, and built again after one new version."""
 
 import importlib.util
 import shutil
@@ -42,19 +39,26 @@ def seconds(site):
     return time.perf_counter() - started
 
 
-def test_the_board_is_built_in_seconds_and_one_new_version_rebuilds_what_it_touches(site):
-    reports, cards = site
-    first = seconds(site)
-    unchanged = seconds(site)
-    version = next((reports / "study_7").glob("0001-*"))
-    shutil.copytree(version, version.with_name("0002-laptop-ffff0000"))
-    added = seconds(site)
-    print(f"\n{STUDIES} x {CLAIMS} claims: {first:.2f} s; unchanged {unchanged:.2f} s; one version more {added:.2f} s")
-    assert first < 5
-    assert added < 0.7 * first and unchanged < 0.7 * first
+def test_one_new_version_rebuilds_what_it_touches(site, record_ratio):
+    reports, _ = site
+    version, first, unchanged, added = next((reports / "study_7").glob("0001-*")), [], [], []
+    for _ in range(3):
+        for page in reports.glob("**/index.html"):
+            page.unlink()
+        first.append(seconds(site))
+        unchanged.append(seconds(site))
+        newer = shutil.copytree(version, version.with_name("0002-laptop-ffff0000"))
+        added.append(seconds(site))
+        shutil.rmtree(newer)
+    what = f"a board of {STUDIES} studies with {CLAIMS} claims each, over making it anew"
+    shares = [one / all_of for one, all_of in zip(unchanged, first, strict=True)]
+    record_ratio("board, nothing new / built", shares, limit=0.7, what=what)
+    shares = [one / all_of for one, all_of in zip(added, first, strict=True)]
+    record_ratio("board, one new version / built", shares, limit=0.7, what=what)
+    record_ratio("board, built", first, limit=5, unit="s", what=what.partition(",")[0])
 
 
-def test_the_board_opens_within_a_second(site):
+def test_the_board_opens_within_a_second(site, record_ratio):
     playwright = pytest.importorskip("playwright.sync_api")
     if not find_browser():
         pytest.skip("needs Chromium")
@@ -64,16 +68,12 @@ def test_the_board_opens_within_a_second(site):
         page = browser.new_page()
         page.goto("about:blank")
         taken = []
-        for _ in range(3):
+        for _ in range(5):
             page.goto(page_path.as_uri())
             taken.append(page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"))
         count = page.inner_text("#count")
-        started = time.perf_counter()
         page.fill("#words", "study 42")
-        while not page.inner_text("#count").startswith("20 of"):
-            assert time.perf_counter() < started + 20
-        search = time.perf_counter() - started
+        page.wait_for_selector("#count >> text=/^20 of/", timeout=20_000)
         browser.close()
-    print(f"\nopens in {min(taken):.2f} s; a search takes {search:.2f} s")
     assert count == f"{STUDIES * CLAIMS} of {STUDIES * CLAIMS} claims, in {STUDIES} studies"
-    assert min(taken) < 1
+    record_ratio("board, opened", taken, limit=1, unit="s", what=f"{STUDIES * CLAIMS} claims in Chromium")

@@ -1,7 +1,6 @@
-"""What holding masks and pruning cost, against what one could not do without. Ratios; run with `pytest -s`."""
+"""What holding masks and pruning cost, against what one could not do without."""
 
-import time
-from statistics import median
+from time import process_time
 
 import pytest
 import torch
@@ -11,27 +10,7 @@ from redraw.models import conv, initialize, lenet_300_100
 from redraw.pruning import Masks, magnitude
 from redraw.seeds import generator
 
-
-@pytest.fixture(autouse=True)
-def single_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def seconds(work, times):
-    started = time.perf_counter()
-    for _ in range(times):
-        work()
-    return time.perf_counter() - started
-
-
-def ratio(one, other, times, blocks=15):
-    """Median over blocks, in turn, of the time of `one` over that of `other`; each runs once before."""
-    one(), other()
-    pairs = [(seconds(one, times), seconds(other, times)) for _ in range(blocks)]
-    return median(a / b for a, b in pairs)
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 
 def network():
@@ -53,36 +32,37 @@ def stepper(hold):
     return step
 
 
-def test_holding_masks_beside_a_step_without():
+def test_holding_masks_beside_a_step_without(interleaved, record_ratio):
     """Weights and both of Adam's moments are masked: three multiplications of a parameter's size."""
-    found = ratio(stepper(True), stepper(False), 100)
-    print(f"\nstep with masks held / without: {found:.3f}")
-    assert found <= 1.15
+    found = interleaved(stepper(True), stepper(False), 15, times=100, clock=process_time)
+    what = "a step of Adam on LeNet-300-100 in batches of 60"
+    record_ratio("step, masks held / without", found, limit=1.15, what=what)
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
-def test_pruning_beside_one_sort_of_the_weights(scope):
+def test_pruning_beside_one_sort_of_the_weights(scope, interleaved, record_ratio):
     """Ranking is a sort; the rest is bookkeeping."""
     model = initialize(conv(6), "glorot_normal", generator(0, "conv"))
     weights, masks = model.state_dict(), Masks.dense(model)
     everything = torch.cat([weights[name].flatten() for name in masks])
-    found = ratio(
+    found = interleaved(
         lambda: magnitude(weights, masks, 0.2, scope=scope),
         lambda: everything.abs().sort(stable=True),
-        1,
-        blocks=7,
+        7,
+        clock=process_time,
     )
-    print(f"\nmagnitude, {scope}, of 2.26 M weights / one stable sort of them: {found:.2f}")
-    assert found <= 3
+    what = "2.26 M weights, against one stable sort of them"
+    record_ratio(f"magnitude by {scope} / sort", found, limit=3, what=what)
 
 
-def test_packing_beside_copying():
+def test_packing_beside_pruning(interleaved, record_ratio):
     masks = Masks({n: torch.rand(m.shape, generator=generator(0)) < 0.2 for n, m in Masks.dense(network()).items()})
-    model = network()
-
-    def there_and_back():
-        Masks.unpack(masks.pack(), model.state_dict())
-
-    prune = ratio(there_and_back, lambda: magnitude(model.state_dict(), masks, 0.2), 2)
-    print(f"\npacking and unpacking masks / one pruning of LeNet: {prune:.2f}")
-    assert prune <= 3
+    weights = network().state_dict()
+    found = interleaved(
+        lambda: Masks.unpack(masks.pack(), weights),
+        lambda: magnitude(weights, masks, 0.2),
+        15,
+        times=2,
+        clock=process_time,
+    )
+    record_ratio("masks packed and unpacked / pruned", found, limit=3, what="masks of LeNet-300-100")

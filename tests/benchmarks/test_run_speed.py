@@ -1,7 +1,4 @@
-"""A run whose trials are all stored: the issue is how soon its version is there, papermill included.
-
-Run with `pytest tests/benchmarks -s` on a machine that does nothing else.
-"""
+"""A run whose trials are all stored: the issue is how soon its version is there, papermill included."""
 
 import os
 import shutil
@@ -13,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_stored_run_is_published_within_ten_seconds(tmp_path):
+def test_a_stored_run_is_published_within_ten_seconds(tmp_path, record_ratio):
     for name in ("lib", "params", "notebooks"):
         shutil.copytree(ROOT / name, tmp_path / name)
     environment = {
@@ -31,11 +28,13 @@ def test_a_stored_run_is_published_within_ten_seconds(tmp_path):
         subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
         return time.perf_counter() - started
 
-    first = seconds()
-    published = list((tmp_path / "reports" / "lottery_ticket").glob("0001-smoke-*"))
-    assert len(published) == 1
-    shutil.rmtree(published[0])
-    stored = seconds()
-    unchanged = seconds()
-    print(f"\nsmoke: computed {first:.1f} s; all trials stored {stored:.1f} s; nothing to do {unchanged:.1f} s")
-    assert stored <= 10
+    computed, stored, unchanged = seconds(), [], []
+    for _ in range(3):
+        published = list((tmp_path / "reports" / "lottery_ticket").glob("0001-smoke-*"))
+        assert len(published) == 1
+        shutil.rmtree(published[0])
+        stored.append(seconds())
+        unchanged.append(seconds())
+    record_ratio("run, nothing to do", unchanged, unit="s", what="a run whose version is published already")
+    record_ratio("run, computed", computed, unit="s", what="lottery_ticket at smoke, from nothing")
+    record_ratio("run, all trials stored", stored, limit=10, unit="s", what="until its report is there")

@@ -1,7 +1,7 @@
 """Speed of redraw.schedules: refinement beside sorting, the adapter beside torch's own. Ratios in one run."""
 
-import time
 from functools import partial
+from time import process_time
 
 import numpy as np
 import pytest
@@ -12,28 +12,17 @@ from torch.optim.lr_scheduler import LambdaLR
 from redraw.schedules import ScheduleLR, refine, warmup, wsd
 
 
-def seconds(function, repeat=3):
-    best = np.inf
-    for _ in range(repeat):
-        start = time.perf_counter()
-        function()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 @pytest.mark.parametrize("shape", ["noise", "equal", "rising"])
-def test_refining_200_000_steps_against_sorting_them(benchmark, shape):
+def test_refining_200_000_steps_against_sorting_them(shape, interleaved, record_ratio):
     """The stated bound is 0.1 s, here in terms of a stable sort of as many numbers: a few of them."""
     x = np.arange(200_000)
     noise = np.random.default_rng(0).lognormal(size=len(x))
     norms = {"noise": noise, "equal": np.ones(len(x)), "rising": 1 + x / len(x)}[shape]
-    benchmark(refine, norms)
-    ratio = benchmark.stats["min"] / seconds(lambda: np.argsort(noise, kind="stable"))
-    benchmark.extra_info |= {"over one argsort of as many norms": ratio, "seconds": benchmark.stats["min"]}
-    assert ratio < 4
+    found = interleaved(lambda: refine(norms), lambda: np.argsort(noise, kind="stable"), 9, clock=process_time)
+    record_ratio(f"refine, {shape} / argsort", found, limit=4, what="200,000 gradient norms against one stable sort")
 
 
-def test_refining_against_a_window_by_window_median(benchmark):
+def test_refining_against_a_window_by_window_median(interleaved, record_ratio):
     norms = np.random.default_rng(0).lognormal(size=20_000)
     padded = np.pad(norms, 1000, mode="symmetric")
 
@@ -45,13 +34,13 @@ def test_refining_against_a_window_by_window_median(benchmark):
         found = w * np.cumsum(w[::-1])[::-1]
         return found / found.max()
 
-    found = benchmark(refine, norms)
-    ratio = seconds(windows, repeat=1) / benchmark.stats["min"]
-    benchmark.extra_info |= {"times faster": ratio}
-    assert found == pytest.approx(windows(), rel=1e-9) and ratio > 20
+    assert refine(norms) == pytest.approx(windows(), rel=1e-9)
+    found = interleaved(windows, lambda: refine(norms), 3, clock=process_time)
+    what = "how many times faster the running median is, 20,000 norms"
+    record_ratio("median by window / refine", found, limit=20, better="higher", what=what)
 
 
-def test_a_scheduler_step_beside_torchs_lambda(benchmark):
+def test_a_scheduler_step_beside_torchs_lambda(interleaved, record_ratio):
     """A composed schedule against torch's LambdaLR of the same function written out: what checking costs."""
 
     def by_hand(k):
@@ -67,7 +56,5 @@ def test_a_scheduler_step_beside_torchs_lambda(benchmark):
     schedule = warmup(partial(wsd, decay=0.1), 0.1)
     ours = stepper(lambda o: ScheduleLR(o, schedule, 10_000_000))
     theirs = stepper(lambda o: LambdaLR(o, by_hand))
-    benchmark.pedantic(ours, iterations=500, rounds=10)
-    ratio = benchmark.stats["min"] * 500 / seconds(lambda: [theirs() for _ in range(500)])
-    benchmark.extra_info |= {"over LambdaLR": ratio, "microseconds": benchmark.stats["min"] * 1e6}
-    assert ratio < 8
+    found = interleaved(ours, theirs, 11, times=500, clock=process_time)
+    record_ratio("ScheduleLR / LambdaLR", found, limit=8, what="a scheduler's step: what checking and composing cost")

@@ -1,9 +1,6 @@
-"""What scores cost beside the passes they are made of. Ratios within one run, either side in turn.
+"""What scores cost beside the passes they are made of."""
 
-Run with `pytest tests/benchmarks -s`.
-"""
-
-import time
+from time import process_time
 
 import pytest
 import torch
@@ -13,13 +10,7 @@ from redraw.models import conv, initialize, lenet_300_100
 from redraw.seeds import generator
 from redraw.selection import _grand, el2n, grand
 
-
-@pytest.fixture(autouse=True)
-def single_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 
 def made(model, examples):
@@ -40,45 +31,34 @@ def forward_and_backward(model, x, y):
         F.cross_entropy(model(xs), ys).backward()
 
 
-def ratio(one, other, blocks=9):
-    """The least time of `one` over the least of `other`: what else the machine does only ever adds."""
-    one(), other()
-    times = {one: [], other: []}
-    for block in range(blocks):
-        for side in (one, other) if block % 2 else (other, one):
-            started = time.process_time()
-            side()
-            times[side].append(time.process_time() - started)
-    return min(times[one]) / min(times[other])
-
-
 NETWORKS = {"mlp": lenet_300_100, "conv_2": lambda: conv(2, (1, 28, 28))}
 
 
-@pytest.mark.parametrize(
-    "network, examples, most",
-    [("conv_2", 500, 1.1), ("mlp", 4000, 1.1)],
-)
-def test_el2n_costs_a_forward_pass(network, examples, most):
+@pytest.mark.parametrize("network, examples, most", [("conv_2", 500, 1.1), ("mlp", 4000, 1.15)])
+def test_el2n_costs_a_forward_pass(network, examples, most, interleaved, record_ratio):
     given = made(NETWORKS[network](), examples)
-    found = ratio(lambda: el2n(given[0], given[1:]), lambda: forward(*given), 15)
-    print(f"\nEL2N / forward pass, {network}: {found:.3f}")
-    assert found <= most
+    found = interleaved(lambda: el2n(given[0], given[1:]), lambda: forward(*given), 9, clock=process_time)
+    record_ratio(f"EL2N / forward pass, {network}", found, limit=most, what=f"scores of {examples:,} examples")
 
 
 @pytest.mark.parametrize("network, examples, most", [("mlp", 2000, 2.5), ("conv_2", 250, 6.0)])
-def test_grand_costs_few_backward_passes(network, examples, most):
+def test_grand_costs_few_backward_passes(network, examples, most, interleaved, record_ratio):
     given = made(NETWORKS[network](), examples)
-    found = ratio(lambda: grand(given[0], given[1:]), lambda: forward_and_backward(*given))
-    print(f"\nGraNd / forward and backward pass, {network}: {found:.2f}")
-    assert found <= most
+    found = interleaved(lambda: grand(given[0], given[1:]), lambda: forward_and_backward(*given), 5, clock=process_time)
+    what = f"exact gradient norms of {examples:,} examples"
+    record_ratio(f"GraNd / forward and backward pass, {network}", found, limit=most, what=what)
 
 
 @pytest.mark.parametrize("at_once", [5, 125])
-def test_grand_is_much_faster_than_a_gradient_per_example(at_once):
+def test_grand_is_much_faster_than_a_gradient_per_example(at_once, interleaved, record_ratio):
     """Against vmap, many gradients at once or only as many as stay in the processor's cache."""
     model, x, y = made(lenet_300_100(), 2000)
     parts = list(zip(x.split(at_once), y.split(at_once), strict=True))
-    found = ratio(lambda: [_grand.squares_by_func(model, *part) for part in parts], lambda: grand(model, (x, y)), 3)
-    print(f"\nvmap, {at_once} at once / GraNd: {found:.0f}")
-    assert found >= 50
+    found = interleaved(
+        lambda: [_grand.squares_by_func(model, *part) for part in parts],
+        lambda: grand(model, (x, y)),
+        5,
+        clock=process_time,
+    )
+    what = f"how many times faster than torch.func.vmap, {at_once} examples at once"
+    record_ratio(f"vmap, {at_once} at once / GraNd", found, limit=40, better="higher", what=what)

@@ -1,7 +1,7 @@
 """What a trial costs beside the bare training loop, what a second process brings, and how much memory one takes.
 
-Ratios within one run, blocks of either side in turn, so that other work on the machine falls on both.
-Run with `pytest tests/benchmarks -s`.
+The loop beside ours is written twice: as short as it can be, and as people write it, with a DataLoader and
+torch.nn.utils.prune.
 """
 
 import importlib.util
@@ -11,12 +11,14 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain, repeat
 from multiprocessing import get_context
-from statistics import median
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.nn.utils import prune
+from torch.utils.data import DataLoader, TensorDataset
 
 from redraw import data
 from redraw.models import initialize, lenet_300_100
@@ -26,7 +28,9 @@ from redraw.training import batches, fit, steps
 from redraw.workbook import Store, Trial, run_trials
 
 needs_mnist = pytest.mark.skipif(not data.available("mnist"), reason="MNIST is not on this machine")
+pytestmark = pytest.mark.usefixtures("single_thread")
 BATCH, LR = 60, 1.2e-3
+WHAT = "an iteration on MNIST: LeNet-300-100, batches of 60, Adam"
 
 
 @pytest.fixture(scope="module")
@@ -34,28 +38,18 @@ def mnist():
     return data.load("mnist", seed=0)
 
 
-@pytest.fixture(autouse=True)
-def single_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    yield
-    torch.set_flush_denormal(False)
-    torch.set_num_threads(threads)
-
-
 def network():
     return initialize(lenet_300_100(), "glorot_normal", generator(0, "theta_0"))
 
 
 def bare(dataset, iterations):
-    """The loop one would write by hand: shuffled indices, fused Adam, tensors in memory. Returns a step."""
+    """The shortest loop by hand: shuffled indices, fused Adam, tensors in memory. Returns a block of iterations."""
     model, x, y = network(), dataset.train_x, dataset.train_y
     optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
     order = torch.randperm(len(x), generator=generator(0))
 
-    def block(start):
-        for i in range(start, start + iterations):
+    def block():
+        for i in range(iterations):
             index = order[i * BATCH % 54_000 :][:BATCH]
             loss = F.cross_entropy(model(x[index]), y[index])
             optimizer.zero_grad(set_to_none=True)
@@ -73,9 +67,29 @@ def trained(dataset, iterations, masked):
         magnitude(model.state_dict(), Masks.dense(model), 0.8).hold(model, optimizer)
     stepping = steps(model, batches(dataset.train_x, dataset.train_y, BATCH, generator(0)), optimizer, 10**9)
 
-    def block(start):
+    def block():
         for _ in range(iterations):
             next(stepping)
+
+    return block
+
+
+def usual(dataset, iterations):
+    """The loop that people write to train a pruned network: a shuffling DataLoader, torch's pruning, its Adam."""
+    model = network()
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear):
+            prune.l1_unstructured(layer, "weight", amount=0.8)
+    loader = DataLoader(TensorDataset(dataset.train_x, dataset.train_y), batch_size=BATCH, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LR)
+    batches_of = chain.from_iterable(repeat(loader))
+
+    def block():
+        for _ in range(iterations):
+            x, y = next(batches_of)
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
 
     return block
 
@@ -86,35 +100,26 @@ def seconds(work):
     return time.perf_counter() - started
 
 
-def in_turn(one, other, blocks):
-    """Median over blocks and quartiles of the time of `one` over that of `other`, each first as often as second."""
-    ratios = []
-    for block in range(blocks):
-        times = {}
-        for side in (one, other) if block % 2 else (other, one):
-            times[side] = seconds(lambda side=side, block=block: side(block))
-        ratios.append(times[one] / times[other])
-    ratios.sort()
-    return median(ratios), ratios[blocks // 4], ratios[3 * blocks // 4]
-
-
 @needs_mnist
 @pytest.mark.parametrize("masked", [False, True], ids=["dense", "masked"])
-def test_an_iteration_of_a_trial_beside_the_bare_loop(mnist, masked):
-    one, other = trained(mnist, 100, masked), bare(mnist, 100)
-    one(0), other(0)
-    ratio, low, high = in_turn(one, other, 40)
-    print(f"\n{'masked' if masked else 'dense'} iteration / bare iteration: {ratio:.3f} ({low:.3f} to {high:.3f})")
-    assert ratio <= 1.15
+def test_an_iteration_of_a_trial_beside_the_bare_loop(mnist, masked, interleaved, record_ratio):
+    found = interleaved(trained(mnist, 100, masked), bare(mnist, 100), 20, clock=time.process_time)
+    record_ratio(f"{'masked' if masked else 'dense'} iteration / bare loop", found, limit=1.15, what=WHAT)
 
 
 @needs_mnist
-def test_fit_itself_beside_the_bare_loop(mnist):
+def test_an_iteration_of_a_trial_beside_the_loop_people_write(mnist, interleaved, record_ratio):
+    found = interleaved(trained(mnist, 100, True), usual(mnist, 100), 9, clock=time.process_time)
+    record_ratio("masked iteration / DataLoader and torch.nn.utils.prune", found, limit=1, what=WHAT)
+
+
+@needs_mnist
+def test_fit_itself_beside_the_bare_loop(mnist, interleaved, record_ratio):
     """The whole of `fit`, its one evaluation kept as short as it can be."""
     few = slice(0, 1)
     short = data.Dataset("mnist", mnist.train_x, mnist.train_y, *(t[few] for t in _rest(mnist)), 10)
 
-    def one(block):
+    def one():
         model = network()
         optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
         magnitude(model.state_dict(), Masks.dense(model), 0.8).hold(model, optimizer)
@@ -125,12 +130,11 @@ def test_fit_itself_beside_the_bare_loop(mnist):
             iterations=400,
             batch_size=BATCH,
             evaluate_every=400,
-            generator=generator(block),
+            generator=generator(0),
         )
 
-    ratio, low, high = in_turn(one, lambda block: bare(mnist, 400)(block), 12)
-    print(f"\nfit of 400 masked iterations / bare loop: {ratio:.3f} ({low:.3f} to {high:.3f})")
-    assert ratio <= 1.15
+    found = interleaved(one, lambda: bare(mnist, 400)(), 7, clock=time.process_time)
+    record_ratio("fit of 400 masked iterations / bare loop", found, limit=1.15, what=WHAT)
 
 
 def _rest(dataset):
@@ -176,7 +180,7 @@ def cores_taken():
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
-def test_two_processes_beside_one(tmp_path):
+def test_two_processes_beside_one(tmp_path, record_ratio):
     """Throughput of 2 workers over that of 1, workers warm in either case: how it is once a study is under way."""
     if len(os.sched_getaffinity(0)) - (taken := cores_taken()) < 1.9:
         pytest.skip(f"two free cores are needed, and others keep {taken:.1f} busy")
@@ -197,30 +201,29 @@ def test_two_processes_beside_one(tmp_path):
             both = seconds(lambda: run_trials(trials(4, 1000), store=store, executor=two))
             speedups.append(alone / both)
     sys.path.remove(str(tmp_path))
-    print(f"\nthroughput of two processes / one: {median(speedups):.2f} ({min(speedups):.2f} to {max(speedups):.2f})")
-    assert median(speedups) >= 1.8
+    what = "seeds per minute on two cores, workers warm: trials of 1,000 masked iterations"
+    record_ratio("two processes / one", speedups, limit=1.8, better="higher", what=what)
 
 
 PEAK = """
-    import resource
     from redraw.studies import lottery_ticket as study
     from redraw.workbook import Store, Trial, run_trials
+    from redraw.workbook._machine import peak_memory
     import sys
     recipe = study.settings(dataset="mnist", model="lenet_300_100", protocol="paper", budget=0.004, evaluate_every=100)
     dense = Trial("redraw.studies.lottery_ticket:ticket", recipe | {"round": 0}, 0)
     run_trials([Trial(dense.function, recipe | {"round": 1}, 0, {"previous": dense})], store=Store(sys.argv[1]), jobs=1)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    print(peak_memory()["own"])
 """
 
 
 @needs_mnist
-def test_peak_memory_of_a_process_on_mnist(tmp_path):
+def test_peak_memory_of_a_process_on_mnist(tmp_path, record_ratio):
     ran = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PEAK), str(tmp_path)],
         capture_output=True,
         text=True,
         check=True,
     )
-    peak = float(ran.stdout)
-    print(f"\npeak resident memory of two rounds on MNIST: {peak:.2f} GiB")
-    assert peak < 1.5
+    what = "resident memory of a process at its peak, two rounds of lottery_ticket on MNIST"
+    record_ratio("peak memory of a trial", float(ran.stdout), limit=1.5, unit="GiB", what=what)

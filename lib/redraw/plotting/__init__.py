@@ -2,6 +2,7 @@
 
 from redraw.plotting._intervals import curves, paper_points, remaining_axis, t_interval
 from redraw.plotting._laws import bands, forest, heat_map, profiles
+from redraw.plotting._limits import against_limits
 from redraw.plotting._pictures import marked_histogram, picture_wall
 from redraw.plotting._pruning import labelled_points
 from redraw.plotting._ranks import critical_difference, legend_below, lines, log_ticks
@@ -10,6 +11,7 @@ from redraw.plotting._style import figure, show
 from redraw.plotting._tables import table
 
 __all__ = [
+    "against_limits",
     "bands",
     "critical_difference",
     "curves",

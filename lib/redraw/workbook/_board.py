@@ -117,7 +117,7 @@ def write_board(reports: Path, cards: Sequence[Card]) -> Path:
         "index.json": json.dumps({"studies": [_plain(row) for row in rows]}, indent=1, ensure_ascii=False) + "\n",
         "index.csv": _table(rows),
         "board.svg": board_drawing(rows),
-        "index.html": board_page(rows),
+        "index.html": board_page(rows, benchmarks=(reports / "benchmarks" / "index.html").is_file()),
     }
     for name, text in files.items():
         pages.write_if_changed(reports / name, text)
@@ -129,8 +129,11 @@ def board_drawing(rows: Sequence[Row]) -> str:
     return draw_board([(row.card.title, [standing.ruling.outcome for standing in row.standing]) for row in rows])
 
 
-def board_page(rows: Sequence[Row], *, alone: bool = False) -> str:
-    """The board as HTML; `alone` without pictures and links that lead out of it, to be shown inside another page."""
+def board_page(rows: Sequence[Row], *, alone: bool = False, benchmarks: bool = False) -> str:
+    """The board as HTML; `alone` without pictures and links that lead out of it, to be shown inside another page.
+
+    benchmarks: whether there is a page of them to lead to.
+    """
     standings = [standing.ruling for row in rows for standing in row.standing]
     found = {standing.scope for standing in standings if standing.tested}
     return pages.render(
@@ -139,6 +142,7 @@ def board_page(rows: Sequence[Row], *, alone: bool = False) -> str:
         script="board.js.j2",
         rows=rows,
         alone=alone,
+        benchmarks=benchmarks,
         tally=pages.tally([standing.outcome for standing in standings]),
         topics=sorted({row.card.topic for row in rows}),
         papers=sorted({paper for row in rows for paper in row.papers}),

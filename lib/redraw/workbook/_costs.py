@@ -24,6 +24,7 @@ def costs(results: Mapping[str, Any], run: Mapping[str, Any], flops: float | Non
     if _is_number(seconds):
         words = f"{duration(seconds)} on one core, over all trials of this version"
         told.append(("Computing time", f"{words}, those too that earlier runs had stored" if reused else words))
+    told += _foretold(run.get("estimate")) + _memory(run.get("memory"))
     if flops is not None:
         told.append(("Work", f"{flops:.2g} floating-point operations, as the trials counted them"))
     else:
@@ -35,6 +36,26 @@ def costs(results: Mapping[str, Any], run: Mapping[str, Any], flops: float | Non
         words = f"about {between}: an estimate, from the computing time at {assumed} a core; not measured"
         told.append(("Energy", words))
     return told
+
+
+def _foretold(estimate: Any) -> list[tuple[str, str]]:
+    """What the run was expected to take, of a version that recorded it."""
+    if not isinstance(estimate, Mapping) or not _is_number(took := estimate.get("took")):
+        return []
+    trials, jobs = estimate.get("trials"), estimate.get("jobs")
+    words = f"{duration(took)}, {f'{trials:,} trials computed, {jobs} at a time' if trials else 'all trials stored'}"
+    if not _is_number(expected := estimate.get("seconds")):
+        return [("Expected", f"nothing: no trial like these had been run; it took {words}")]
+    unknown = estimate.get("unknown") or {}
+    least = f" at least, {', '.join(unknown)} never having been run" if unknown else ""
+    return [("Expected", f"{duration(expected)}{least}; it took {words}")]
+
+
+def _memory(memory: Any) -> list[tuple[str, str]]:
+    if not isinstance(memory, Mapping) or not all(_is_number(memory.get(name)) for name in ("own", "other")):
+        return []
+    own, other = (number(memory[name], 1) for name in ("own", "other"))
+    return [("Memory", f"{own} GiB at its peak, {other} GiB in the largest of its other processes")]
 
 
 def _is_number(value: Any) -> bool:

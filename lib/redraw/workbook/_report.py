@@ -170,10 +170,13 @@ _LABELS = {
     "libraries": "Libraries",
 }
 _ELSEWHERE = {
+    "calibration",
     "changed",
     "claims",
     "command",
+    "estimate",
     "looks",
+    "memory",
     "parameters",
     "preset",
     "seconds",

@@ -23,10 +23,11 @@ from redraw import data
 from redraw.workbook._card import Card, CardError, ParameterError
 from redraw.workbook._command import command
 from redraw.workbook._digest import sha256_file
+from redraw.workbook._estimate import Watch
 from redraw.workbook._judge import Verdict
 from redraw.workbook._meaning import meaning, meaning_of_source
 from redraw.workbook._notebooks import execute_notebook, undisturbed
-from redraw.workbook._project import Project
+from redraw.workbook._project import Project, default_jobs
 from redraw.workbook._provenance import environment
 from redraw.workbook._records import RECORDS, write_records
 from redraw.workbook._rulings import changed_parameters, rule
@@ -86,6 +87,7 @@ def run_study(
     Raises ParameterError, CardError, NotebookError for a wrong request and DataCorrupt for a damaged file of data that
     cannot be replaced, before anything is written; TrialError, NotebookFailed or RunTimedOut when the work failed.
     """
+    watch = Watch(project, study, preset, jobs or default_jobs())
     with _deadline(deadline) as disarm:
         card, notebook, module = project.card(study), project.notebook(study), project.module(study)
         parameters = card.resolve(preset, overrides)
@@ -104,7 +106,8 @@ def run_study(
             partial = folder / f"{identity}.partial"
             begun = _begin(partial, trials, store, say)
             with _recorded(partial, card, preset, parameters, project.root, store):
-                results = run_trials(trials, store=store, jobs=jobs, on_progress=on_progress)
+                results = run_trials(trials, store=store, jobs=jobs, on_progress=on_progress, on_missing=watch.foresee)
+                watch.computed()
                 if store.damaged:
                     again = "replaced" if store.source else "computed again"
                     say(f"{len(store.damaged)} stored trials did not match their checksums and were {again}")
@@ -154,13 +157,14 @@ def run_study(
                     level,
                     looks,
                     came,
-                    surroundings,
+                    surroundings | watch.record(),
                 )
             disarm()
             partial.rename(version.path)
     from redraw.workbook._board import write_board
 
     write_board(project.reports, cards)
+    say(watch.told())
     return Run(version, True, blocked, [verdict.to_dict() for verdict in verdicts])
 
 

@@ -175,11 +175,13 @@ def run_trials(
     jobs: int | None = None,
     executor: Executor | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_missing: Callable[[list[Trial], int], None] = lambda missing, total: None,
 ) -> list[Result]:
     """The results of `trials`, in order: those stored are reused, the others run, a trial after what it needs.
 
     jobs: local processes, one thread each (default: REDRAW_JOBS or the number of cores); 1 runs them here.
     executor: any `concurrent.futures.Executor` whose workers see the same store, instead of local processes.
+    on_missing: told, before the first starts, which trials will be computed and of how many, needs included.
     Raises TrialError at the first failure, or DataUnavailable; what has finished by then is kept, what has not begun
     is not run.
     """
@@ -188,6 +190,7 @@ def run_trials(
     needed = {trial.key for trial in trials} | {trial.key for trial in missing}
     progress = Progress(total=len(needed), reused=len(needed) - len(missing))
     on_progress(progress)
+    on_missing(missing, len(needed))
     if missing and executor:
         _run(missing, store, executor, len(missing), progress, on_progress)
     elif missing:

@@ -1,0 +1,248 @@
+"""What a run will cost, told before it starts and compared with what it took: `redraw run --dry-run` and run.json."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ._machine import calibrate, peak_memory
+from ._past import Past, names_of, past, ran_of
+from ._predict import predictor
+from ._project import Project
+from ._store import Store
+from ._trials import Trial, _missing
+
+STARTING, HANDLING = 2000, 6
+"""What it takes to start processes, and to hand out, check and store one trial, in steps of `calibrate`: as measured
+with trials that do nothing, idle and busy."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run is expected to cost.
+
+    trials, stored, to_compute: how many, those included that others need. seconds: wall time with `jobs` processes,
+    from the run's start to its report, of all that is known; None where nothing is. trial_seconds: of the trials to
+    compute, on one core; beside_seconds: of everything else, None where no run tells. unknown: functions that were
+    never run here or in a published version, with the number of their trials. flops: floating-point operations of
+    those `flops_of` trials to compute that will count them, as recorded ones did; None where none does. memory:
+    what the newest run held at its peak, see `peak_memory`. speed: of this machine (`calibrate`), and whether all of
+    the records tell theirs. decides: the claims that the preset can decide, main ones under main.
+    """
+
+    study: str
+    preset: str
+    jobs: int
+    trials: int
+    stored: int
+    to_compute: int
+    seconds: float | None
+    trial_seconds: float
+    beside_seconds: float | None
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    flops: float | None = None
+    flops_of: int = 0
+    memory: Mapping[str, float] | None = None
+    speed: float | None = None
+    calibrated: bool = False
+    decides: tuple[str, ...] = ()
+    main: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self) | {"decides": list(self.decides), "main": list(self.main)}
+
+
+def estimate_run(
+    known: Past, missing: Sequence[Trial], *, study: str, preset: str, total: int, jobs: int, speed: float | None
+) -> Estimate:
+    """The estimate of a run whose `missing` trials, in the order of `run_trials`, are to be computed.
+
+    Each takes what `predictor` says of the study's recorded trials of its function, at this machine's speed where the
+    record tells its own; then the order in which `run_trials` hands them out is gone through (`makespan`).
+    """
+    guess = {}
+    for function in {_name(trial) for trial in missing}:
+        if records := known.of(function, speed):
+            guess[function] = predictor(records), all(record.comparable for record in records)
+    taken = [guess[_name(trial)][0](trial.parameters) if _name(trial) in guess else 0.0 for trial in missing]
+    jobs = min(jobs, max(len(missing), 1))
+    handling = HANDLING * speed if speed else 0.0
+    computing = makespan(missing, [seconds + handling for seconds in taken], jobs)
+    if missing and jobs > 1 and speed:
+        computing += STARTING * speed
+    beside = known.beside(preset, speed)
+    return Estimate(
+        study,
+        preset,
+        jobs,
+        trials=total,
+        stored=total - len(missing),
+        to_compute=len(missing),
+        seconds=None if missing and not guess else computing + (beside or 0.0),
+        trial_seconds=sum(taken),
+        beside_seconds=beside,
+        unknown=dict(Counter(name for trial in missing if (name := _name(trial)) not in guess)),
+        memory=known.memory(preset),
+        speed=speed,
+        calibrated=all(comparable for _, comparable in guess.values()),
+    )
+
+
+def makespan(trials: Sequence[Trial], seconds: Sequence[float], jobs: int) -> float:
+    """When the last of the trials is done if `jobs` workers take them as `run_trials` hands them out.
+
+    In order, each when what it needs is done; with more than one worker, twice as many trials as workers are handed
+    out at a time, and workers take them first come, first served.
+    """
+    place = {trial.key: index for index, trial in enumerate(trials)}
+    waits = [sum(need.key in place for need in trial.needs.values()) for trial in trials]
+    followers: list[list[int]] = [[] for _ in trials]
+    for index, trial in enumerate(trials):
+        for need in trial.needs.values():
+            if need.key in place:
+                followers[place[need.key]].append(index)
+    ready = [index for index, count in enumerate(waits) if not count]
+    most, now = 1 if jobs == 1 else 2 * jobs, 0.0
+    handed: deque[int] = deque()
+    running: list[tuple[float, int]] = []
+    while ready or handed or running:
+        while ready and len(handed) + len(running) < most:
+            handed.append(heapq.heappop(ready))
+        while handed and len(running) < jobs:
+            index = handed.popleft()
+            heapq.heappush(running, (now + seconds[index], index))
+        now, done = heapq.heappop(running)
+        for index in followers[done]:
+            waits[index] -= 1
+            if not waits[index]:
+                heapq.heappush(ready, index)
+    return now
+
+
+def forecast(
+    project: Project,
+    study: str,
+    *,
+    preset: str = "laptop",
+    overrides: Mapping[str, Any] | None = None,
+    jobs: int,
+    store: Store | None = None,
+    speed: float | None = None,
+) -> Estimate:
+    """What `run_study` would cost with these arguments; nothing is run, fetched or written.
+
+    speed: of this machine, measured where it is needed and not given. Trials that are stored here serve as records
+    beside those of the study's versions. Raises what `run_study` raises for a wrong request.
+    """
+    from ._card import ParameterError
+
+    card, module = project.card(study), project.module(study)
+    parameters = card.resolve(preset, overrides)
+    try:
+        planned = module.plan(**parameters)
+    except ValueError as error:
+        raise ParameterError(f"parameter {error}") from None
+    store = store or Store()
+    missing = _missing(planned, store)
+    keys = {trial.key for trial in planned} | {trial.key for trial in missing}
+    known = past(project, study, names_of([*planned, *missing]))
+    for result in filter(None, map(store.get, keys)):
+        known.trials.setdefault(result.key, ran_of(result.body))
+    if missing and speed is None:
+        speed = calibrate()
+    found = estimate_run(known, missing, study=study, preset=preset, total=len(keys), jobs=jobs, speed=speed)
+    flops, counting = _operations(known, missing)
+    able = [claim for claim in card.claims if preset in claim.scope]
+    return Estimate(
+        **vars(found)
+        | {
+            "flops": flops,
+            "flops_of": counting,
+            "decides": tuple(claim.id for claim in able),
+            "main": tuple(claim.id for claim in able if claim.main),
+        }
+    )
+
+
+def _operations(known: Past, trials: Sequence[Trial]) -> tuple[float | None, int]:
+    """The operations of the trials whose function counted them when it was recorded, and how many trials those are."""
+    guess, total, counting = {}, 0.0, 0
+    for trial in trials:
+        name = _name(trial)
+        if name not in guess:
+            records = known.counted(name)
+            guess[name] = predictor(records) if records else None
+        if guess[name]:
+            total, counting = total + guess[name](trial.parameters), counting + 1
+    return total if counting else None, counting
+
+
+@dataclass
+class Watch:
+    """A run's clock: what was expected of it before its trials started, and what it took in the end."""
+
+    project: Project
+    study: str
+    preset: str
+    jobs: int
+    began: float = field(default_factory=time.perf_counter)
+    speed: float | None = None
+    estimate: Estimate | None = None
+    computing: float = 0.0
+
+    def foresee(self, missing: Sequence[Trial], total: int) -> None:
+        """Estimate the run, once it is known which trials it computes; measure the machine if there are any."""
+        self.computing = time.perf_counter()
+        self.speed = calibrate() if missing else None
+        known = past(self.project, self.study, names_of(missing))
+        about = {"study": self.study, "preset": self.preset, "jobs": self.jobs, "total": total}
+        self.estimate = estimate_run(known, missing, **about, speed=self.speed)
+
+    def computed(self) -> None:
+        """The trials are done."""
+        self.computing = time.perf_counter() - self.computing if self.estimate else 0.0
+
+    def told(self) -> str:
+        """One line: what it took, and what was expected."""
+        from ._pages import duration  # loaded by now; earlier it would keep the run waiting
+
+        took = f"took {duration(time.perf_counter() - self.began)}"
+        if not self.estimate or self.estimate.seconds is None:
+            return f"{took}; no estimate, since nothing like it was ever run"
+        least = "at least " if self.estimate.unknown else ""
+        return f"{took}, estimated {least}{duration(self.estimate.seconds)}"
+
+    def record(self) -> dict[str, Any]:
+        """For run.json: calibration, estimate and memory, up to now.
+
+        estimate: seconds that were expected (None: never run), those it took, of these beside the trials, how many
+        trials it computed, in how many processes, and the functions about which nothing was known.
+        """
+        took = time.perf_counter() - self.began
+        foretold = self.estimate
+        return {
+            "calibration": self.speed,
+            "estimate": {
+                "seconds": _rounded(foretold and foretold.seconds),
+                "took": _rounded(took),
+                "beside": _rounded(took - self.computing),
+                "trials": foretold.to_compute if foretold else 0,
+                "jobs": foretold.jobs if foretold else self.jobs,
+                "calibrated": bool(foretold and foretold.calibrated),
+                "unknown": dict(foretold.unknown) if foretold else {},
+            },
+            "memory": peak_memory(),
+        }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+def _name(trial: Trial) -> str:
+    return trial.function.partition(":")[2]

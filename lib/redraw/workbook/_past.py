@@ -1,0 +1,150 @@
+"""What the versions of a study recorded of their costs: trials, time beside the trials, memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ._predict import Recorded
+from ._project import Project
+from ._records import RECORDS, read_records
+from ._versions import Version, versions
+
+FLOPS = "flops", "training_flops"
+"""The values under which a trial counts its floating-point operations, the first that it has."""
+_UNREADABLE = OSError, EOFError, ValueError, KeyError, TypeError, AttributeError
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A recorded trial: name of its function, parameters, seconds, operations where it counted them, and the speed of
+    the machine (`calibrate`) where that is known."""
+
+    function: str
+    parameters: Mapping[str, Any]
+    seconds: float
+    flops: float | None = None
+    speed: float | None = None
+
+
+@dataclass
+class Past:
+    """The recorded trials of a study by key, and its runs, oldest first, as (preset, run.json, trials computed)."""
+
+    trials: dict[str, Ran] = field(default_factory=dict)
+    runs: list[tuple[str, Mapping[str, Any], int]] = field(default_factory=list)
+
+    def of(self, function: str, speed: float | None) -> list[Recorded]:
+        """The seconds of a function's trials as they would be at `speed`, where both speeds are known."""
+        found = []
+        for ran in self.trials.values():
+            if ran.function == function:
+                known = bool(speed and ran.speed)
+                found.append(Recorded(ran.parameters, ran.seconds * (speed / ran.speed if known else 1), known))
+        return found
+
+    def counted(self, function: str) -> list[Recorded]:
+        """The operations of those of a function's trials that counted them."""
+        all_of = (ran for ran in self.trials.values() if ran.function == function)
+        return [Recorded(ran.parameters, ran.flops) for ran in all_of if ran.flops]
+
+    def beside(self, preset: str, speed: float | None) -> float | None:
+        """Seconds that a run of the preset takes beside its trials: notebook, verdicts, report.
+
+        As the newest run that measured it took, at the speed of today. Before it was measured: the shortest run whose
+        trials were all stored. Of another preset where this one has neither; None where no run tells.
+        """
+        for runs in ([run for run in self.runs if run[0] == preset], self.runs):
+            for _, run, _ in reversed(runs):
+                if isinstance(took := run.get("estimate"), Mapping) and _number(took.get("beside")):
+                    then = _number(run.get("calibration"))
+                    return took["beside"] * (speed / then if speed and then else 1)
+            if stored := [run["wall_seconds"] for _, run, computed in runs if not computed]:
+                return min(stored)
+        return None
+
+    def memory(self, preset: str) -> dict[str, float] | None:
+        """The peak memory that the newest run recorded, of this preset if one did."""
+        for runs in ([run for run in self.runs if run[0] == preset], self.runs):
+            for _, run, _ in reversed(runs):
+                if isinstance(run.get("memory"), Mapping):
+                    return dict(run["memory"])
+        return None
+
+
+def past(project: Project, study: str, parameters: Mapping[str, Iterable[str]]) -> Past:
+    """What the versions of a study recorded; one that cannot be read is passed over.
+
+    parameters: the names of the parameters of each function's trials (`names_of`) that are of interest; where there
+    are none, no trials are read. A trial belongs to the run that computed it, the first that has it with these
+    seconds; computed again later, the later counts.
+    """
+    found = Past()
+    for version in versions(project.reports, study):
+        with suppress(*_UNREADABLE):
+            run = json.loads((version.path / "run.json").read_text("utf-8"))
+            counts = json.loads((version.path / "results.json").read_text("utf-8"))["trials"]
+            speed = _number(run.get("calibration"))
+            new = dict(_recorded(version, speed, parameters)) if parameters else {}
+            for key, ran in new.items():
+                if key not in found.trials or found.trials[key].seconds != ran.seconds:
+                    found.trials[key] = ran
+            run["wall_seconds"] = float(run["wall_seconds"])
+            found.runs.append((version.preset, run, counts["computed"]))
+    return found
+
+
+def _recorded(version: Version, speed: float | None, parameters: Mapping[str, Iterable[str]]):
+    """(key, Ran) of a version's trials, from its records or else from its table, which has neither lists nor what is
+    no parameter told from what is one."""
+    if (version.path / RECORDS).is_file():
+        for key, body in read_records(version.path / RECORDS).items():
+            yield key, ran_of(body, speed)
+        return
+    with (version.path / "trials.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            cells = {name: row.get(f"{name}_parameter", row.get(name)) for name in parameters.get(row["function"], ())}
+            said = {name: _cell(text) for name, text in cells.items() if text}
+            yield row["key"], Ran(row["function"], said, float(row["seconds"]), _flops(row), speed)
+
+
+def ran_of(body: Mapping[str, Any], speed: float | None = None) -> Ran:
+    """A trial as the store or a version's records have it."""
+    name = body["function"].partition(":")[2]
+    return Ran(name, body["parameters"], float(body["seconds"]), _flops(body["value"]), speed)
+
+
+def names_of(trials: Iterable[Any]) -> dict[str, set[str]]:
+    """The names of the parameters of each function's trials."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for trial in trials:
+        names[trial.function.partition(":")[2]] |= trial.parameters.keys()
+    return names
+
+
+def _flops(value: Mapping[str, Any]) -> float | None:
+    for name in FLOPS:
+        with suppress(TypeError, ValueError):
+            if (counted := float(value.get(name) or 0)) > 0:
+                return counted
+    return None
+
+
+def _cell(text: str) -> Any:
+    """A cell of a table as the value it was."""
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else number
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None

@@ -1,0 +1,253 @@
+"""What a run will cost: foretold from made-up records in closed form, kept beside what it took, and nothing written."""
+
+import json
+import math
+import shutil
+from dataclasses import dataclass, field
+
+import pytest
+
+from redraw.workbook import Project
+from redraw.workbook._costs import costs
+from redraw.workbook._estimate import HANDLING, STARTING, estimate_run, makespan
+from redraw.workbook._machine import calibrate, peak_memory
+from redraw.workbook._past import Past, Ran, past
+from redraw.workbook._predict import LEAST, RIDGE, Recorded, predictor
+
+
+@dataclass
+class Made:
+    """What the estimate needs of a trial."""
+
+    key: str
+    parameters: dict = field(default_factory=dict)
+    needs: dict = field(default_factory=dict)
+    function: str = "made:work"
+
+
+# One trial ------------------------------------------------------------------------------------------------------
+
+
+def test_recorded_parameters_get_the_median_of_their_own_records():
+    records = [Recorded({"steps": 100, "net": "mlp"}, seconds) for seconds in (1.0, 2.0, 90.0)]
+    records += [Recorded({"steps": 100, "net": "conv"}, 7.0), Recorded({"steps": 400, "net": "mlp"}, 9.0)]
+    guess = predictor(records)
+    assert guess({"steps": 100, "net": "mlp"}) == pytest.approx(2.0)
+    assert guess({"steps": 100, "net": "conv"}) == pytest.approx(7.0)
+    assert guess({"steps": 400, "net": "mlp"}) == pytest.approx(9.0)
+
+
+def test_between_records_the_line_of_logarithms_leads_on_from_the_nearest():
+    """Two points a distance d apart in ln x: the ridge's slope is s d^2 / (d^2 + 2 ridge) for a true slope s."""
+    guess, d = predictor([Recorded({"steps": 100}, 1.0), Recorded({"steps": 100_000}, 1000.0)]), math.log(1000)
+    slope = d**2 / (d**2 + 2 * RIDGE)
+    assert guess({"steps": 200}) == pytest.approx(2**slope)
+    assert guess({"steps": 50_000}) == pytest.approx(1000 * 0.5**slope)
+    assert guess({"steps": 10**6}) == pytest.approx(1000 * 10**slope)
+
+
+def test_a_count_that_no_record_varies_is_proportional_and_a_rate_is_not():
+    guess = predictor([Recorded({"steps": 100, "lr": 0.1, "grid": [1, 2, 3]}, 2.0)])
+    assert guess({"steps": 300, "lr": 0.1, "grid": [1, 2, 3]}) == pytest.approx(6.0)
+    assert guess({"steps": 100, "lr": 0.9, "grid": [1, 2, 3]}) == pytest.approx(2.0)
+    assert guess({"steps": 100, "lr": 0.1, "grid": [3, 2, 1, 1, 2, 3, 3]}) == pytest.approx(2.0 * 8 / 4)
+
+
+def test_records_of_a_known_machine_count_before_others_with_the_same_parameters():
+    records = [Recorded({"n": 1}, 50.0), Recorded({"n": 1}, 60.0), Recorded({"n": 1}, 3.0, comparable=True)]
+    assert predictor(records)({"n": 1}) == pytest.approx(3.0)
+
+
+def test_odd_parameters_do_no_harm():
+    odd = {
+        "none": None,
+        "yes": True,
+        "zero": 0,
+        "minus": -2.5,
+        "word": "a",
+        "map": {"b": [1]},
+        "empty": [],
+        "in": [[1]],
+    }
+    assert predictor([Recorded(odd, 4.0)])(odd) == pytest.approx(4.0)
+    assert predictor([Recorded({}, 4.0)])({}) == pytest.approx(4.0)
+    assert predictor([Recorded(odd, 4.0)])({}) == pytest.approx(4.0)
+    assert predictor([Recorded({"n": 10}, 0.0)])({"n": 1}) == LEAST
+    with pytest.raises(ValueError, match="records: must be at least one"):
+        predictor([])
+
+
+# A run ----------------------------------------------------------------------------------------------------------
+
+
+def test_trials_in_a_chain_take_the_sum_and_others_share_the_workers():
+    first = Made("a")
+    second, third = Made("b", needs={"x": first}), Made("c")
+    assert makespan([first, second, third], [3.0, 4.0, 2.0], 1) == 9.0
+    assert makespan([first, second, third], [3.0, 4.0, 2.0], 2) == 7.0
+    chain = [Made("0")]
+    for index in range(1, 5):
+        chain.append(Made(str(index), needs={"x": chain[-1]}))
+    assert makespan(chain, [1.0] * 5, 4) == 5.0
+    assert makespan([Made(str(index)) for index in range(10)], [1.0] * 10, 4) == 3.0
+    assert makespan([Made("a", needs={"x": Made("stored")})], [2.0], 2) == 2.0
+    assert makespan([], [], 2) == 0.0
+
+
+def test_what_was_handed_out_early_is_not_overtaken():
+    """Four of six are handed to two workers; a long one at the end goes last, as it does in `run_trials`."""
+    assert makespan([Made(str(index)) for index in range(5)], [1.0, 1.0, 1.0, 1.0, 9.0], 2) == 11.0
+
+
+def known(speed=None, beside=None):
+    run = {"wall_seconds": 30.0, "calibration": speed, "memory": {"own": 0.5, "other": 0.25}}
+    trials = {str(n): Ran("work", {"n": n}, float(n), flops=100.0 * n, speed=speed) for n in (1, 2)}
+    return Past(trials, [("laptop", run | ({"estimate": {"beside": beside}} if beside else {}), 0)])
+
+
+def test_a_run_is_its_trials_on_its_workers_and_what_stands_beside_them():
+    missing = [Made("a", {"n": 1}), Made("b", {"n": 2}), Made("c", {"n": 2})]
+    about = {"study": "made", "preset": "laptop", "total": 5}
+    found = estimate_run(known(0.001, beside=8.0), missing, jobs=1, speed=0.002, **about)
+    assert found.trial_seconds == pytest.approx(2 * 5)  # this machine is half as fast as that of the records
+    assert found.seconds == pytest.approx(2 * 5 + 3 * HANDLING * 0.002 + 2 * 8)
+    assert (found.trials, found.stored, found.to_compute, found.calibrated) == (5, 2, 3, True)
+    assert found.memory == {"own": 0.5, "other": 0.25} and found.unknown == {}
+    two = estimate_run(known(0.001, beside=8.0), missing, jobs=2, speed=0.001, **about)
+    assert two.seconds == pytest.approx(3 + 2 * HANDLING * 0.001 + STARTING * 0.001 + 8)
+    old = estimate_run(known(), missing, jobs=1, speed=0.002, **about)
+    assert old.trial_seconds == pytest.approx(5) and not old.calibrated
+    assert old.seconds == pytest.approx(5 + 3 * HANDLING * 0.002 + 30)
+
+
+def test_what_was_never_run_is_not_invented():
+    other = Made("b", function="made:never")
+    about = {"study": "made", "preset": "laptop", "jobs": 1, "speed": 0.001}
+    none = estimate_run(Past(), [other], total=1, **about)
+    assert none.seconds is None and none.unknown == {"never": 1} and none.memory is None
+    part = estimate_run(known(), [Made("a", {"n": 1}), other], total=2, **about)
+    assert part.unknown == {"never": 1} and part.seconds == pytest.approx(1 + 2 * HANDLING * 0.001 + 30)
+
+
+# What versions recorded -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(tmp_path):
+    """`written(number, rows, computed, **run)` leaves a version of the study `made` with a table of its trials."""
+
+    def write(number, rows, computed, **run):
+        folder = tmp_path / "reports" / "made" / f"{number:04d}-laptop-abcd{number:04d}"
+        folder.mkdir(parents=True)
+        (folder / "trials.csv").write_text("function,seed,steps,wide_parameter,wide,seconds,key\n" + rows)
+        (folder / "results.json").write_text(json.dumps({"trials": {"computed": computed}}))
+        (folder / "run.json").write_text(json.dumps({"wall_seconds": 40.0} | run))
+        (folder / "MANIFEST.sha256").write_text("")
+        return folder
+
+    write.project = Project(tmp_path)
+    return write
+
+
+NAMES = {"work": {"steps", "wide"}}
+
+
+def test_a_trial_belongs_to_the_run_that_computed_it(written):
+    written(1, "work,0,100,True,7,2.5,k0\n", 1, calibration=0.001)
+    written(2, "work,0,100,True,7,2.5,k0\nwork,1,100,True,7,9.0,k1\n", 1, calibration=0.002)
+    written(3, "work,0,100,True,7,4.5,k0\n", 1, calibration=0.004)
+    found = past(written.project, "made", NAMES).trials
+    assert found["k1"] == Ran("work", {"steps": 100, "wide": True}, 9.0, None, 0.002)
+    assert (found["k0"].seconds, found["k0"].speed) == (4.5, 0.004)  # computed again
+    shutil.rmtree(written.project.reports / "made" / "0003-laptop-abcd0003")
+    found = past(written.project, "made", NAMES).trials
+    assert (found["k0"].seconds, found["k0"].speed) == (2.5, 0.001)
+
+
+def test_time_beside_the_trials(written):
+    written(1, "", 5, wall_seconds=500.0)
+    assert past(written.project, "made", NAMES).beside("laptop", None) is None  # it computed, so nothing can be told
+    written(2, "", 0, wall_seconds=40.0)
+    written(3, "", 0, wall_seconds=60.0)
+    assert past(written.project, "made", NAMES).beside("laptop", None) == 40.0
+    written(4, "", 5, calibration=0.001, estimate={"beside": 12.0})
+    assert past(written.project, "made", NAMES).beside("laptop", 0.003) == pytest.approx(36.0)
+    assert past(written.project, "made", NAMES).beside("smoke", None) == 12.0
+
+
+def test_a_version_that_cannot_be_read_is_passed_over(written):
+    written(1, "work,0,100,True,7,2.5,k0\n", 0)
+    (written(2, "work,0,100,True,7,fast,k0\n", 0) / "run.json").write_text("{}")
+    (written(3, "", 0) / "trials.jsonl.gz").write_bytes(b"not gzip")
+    found = past(written.project, "made", NAMES)
+    assert found.trials["k0"].seconds == 2.5 and len(found.runs) == 1
+
+
+def test_the_machine_is_measured_in_steps_and_gibibytes():
+    import torch
+
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    assert 1e-6 < calibrate(0.01) < 10
+    assert torch.equal(torch.random.get_rng_state(), state) and torch.get_num_threads() == threads
+    assert 0.01 < peak_memory()["own"] < 1000
+
+
+# In a report ----------------------------------------------------------------------------------------------------
+
+
+def test_the_report_tells_what_was_expected_and_what_it_took():
+    results = {"seconds": 151.0, "trials": {"reused": 0}}
+    estimate = {"seconds": 140.0, "took": 151.2, "trials": 75, "jobs": 2, "unknown": {}}
+    run = {"trial_seconds": 280.0, "estimate": estimate, "memory": {"own": 0.61, "other": 0.88}}
+    told = dict(costs(results, run))
+    assert told["Expected"] == "2 min 20 s; it took 2 min 31 s, 75 trials computed, 2 at a time"
+    assert told["Memory"] == "0.6 GiB at its peak, 0.9 GiB in the largest of its other processes"
+    part = dict(costs(results, run | {"estimate": estimate | {"unknown": {"probe": 3}}}))
+    assert part["Expected"].startswith("2 min 20 s at least, probe never having been run; it took")
+    none = dict(costs(results, run | {"estimate": estimate | {"seconds": None, "trials": 0}}))
+    assert none["Expected"].startswith("nothing: no trial like these had been run") and "stored" in none["Expected"]
+    before = dict(costs(results, {"trial_seconds": 280.0}))
+    assert before.keys() == {"This run", "Computing time", "Work", "Energy"}  # as older versions have it
+
+
+# The command ----------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_says_what_is_unknown_writes_nothing_and_afterwards_knows(checkout):
+    before = checkout.files()
+    ran = checkout.redraw("run", "tiny", "--preset", "smoke", "-p", "seconds=0.5", "--dry-run")
+    assert ran.code == 0 and "time: unknown: never run" in ran.out and "not recorded" in ran.out, ran
+    assert "3 trials" in ran.out and "0 stored, 3 to compute" in ran.out
+    assert checkout.files() == before and not (checkout.root.parent / "store").exists()
+
+    done = checkout.redraw("run", "tiny", "--preset", "smoke", "-p", "seconds=0.5", "--json")
+    assert done.code == 0 and "no estimate, since nothing like it was ever run" in done.err, done
+    run = json.loads((checkout.version() / "run.json").read_text())
+    assert run["calibration"] > 0 and run["memory"]["own"] > 0 and run["memory"]["other"] > 0
+    assert run["estimate"]["seconds"] is None and run["estimate"]["unknown"] == {"uniform_mean": 3}
+    assert run["estimate"]["took"] - run["estimate"]["beside"] >= 1.5  # three trials of half a second, one by one
+    page = (checkout.version() / "report.html").read_text()
+    assert "Expected" in page and "GiB at its peak" in page and "calibration" not in page
+
+    before = checkout.files()
+    ran = checkout.redraw(
+        "run", "--all", "--preset", "laptop", "-p", "seconds=0.5", "--jobs", "1", "--dry-run", "--json"
+    )
+    (found,) = json.loads(ran.out)
+    assert ran.code == 0 and checkout.files() == before
+    assert (found["trials"], found["stored"], found["to_compute"], found["calibrated"]) == (10, 3, 7, True)
+    assert found["trial_seconds"] > 0 and found["memory"]["own"] > 0 and found["flops"] is None
+    assert found["seconds"] > found["beside_seconds"] > 0
+    assert found["decides"] == found["main"] == ["C1"] and found["presets"].keys() == {"smoke", "laptop", "paper"}
+    assert found["presets"]["smoke"]["to_compute"] == 3  # without the parameter that was set for the other
+
+
+def test_the_estimate_stands_beside_what_the_next_run_takes(checkout):
+    assert checkout.redraw("run", "tiny", "--preset", "smoke").code == 0
+    done = checkout.redraw("run", "tiny", "--preset", "smoke", "-p", "seeds=5")
+    assert done.code == 0 and "took " in done.err and ", estimated " in done.err
+    newest = sorted((checkout.reports / "tiny").glob("0002-*"))[0]
+    estimate = json.loads((newest / "run.json").read_text())["estimate"]
+    assert estimate["trials"] == 2 and estimate["seconds"] > 0 and estimate["calibrated"]
+    results = json.loads((newest / "results.json").read_text())
+    assert results.keys() == {"study", "version", "preset", "parameters", "claims", "started", "seconds", "trials"}
