@@ -79,3 +79,9 @@ def test_a_tabular_search_of_100_evaluations(table, scattered, tmp_path, interle
     for name, (search, limit) in searches.items():
         found = interleaved(search, lambda: with_optuna(table), 7, clock=process_time)
         record_ratio(f"tabular {name} / Optuna", found, limit=limit, what=what)
+    took = []
+    for _ in range(7):
+        started = process_time()
+        at_random(table)
+        took.append(1000 * (process_time() - started))
+    record_ratio("tabular random search", took, limit=50, unit="ms", what="searching a recorded table, 100 evaluations")

@@ -34,7 +34,7 @@ def forward_and_backward(model, x, y):
 NETWORKS = {"mlp": lenet_300_100, "conv_2": lambda: conv(2, (1, 28, 28))}
 
 
-@pytest.mark.parametrize("network, examples, most", [("conv_2", 500, 1.1), ("mlp", 4000, 1.15)])
+@pytest.mark.parametrize("network, examples, most", [("conv_2", 500, 1.1), ("mlp", 4000, 1.1)])
 def test_el2n_costs_a_forward_pass(network, examples, most, interleaved, record_ratio):
     given = made(NETWORKS[network](), examples)
     found = interleaved(lambda: el2n(given[0], given[1:]), lambda: forward(*given), 9, clock=process_time)
@@ -61,4 +61,4 @@ def test_grand_is_much_faster_than_a_gradient_per_example(at_once, interleaved, 
         clock=process_time,
     )
     what = f"how many times faster than torch.func.vmap, {at_once} examples at once"
-    record_ratio(f"vmap, {at_once} at once / GraNd", found, limit=40, better="higher", what=what)
+    record_ratio(f"vmap, {at_once} at once / GraNd", found, limit=50, better="higher", what=what)
