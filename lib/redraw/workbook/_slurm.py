@@ -4,8 +4,11 @@ A job that is told to go (its time limit, preemption) saves what its trial keeps
 are stored are not run again. `cluster=local` and `debug` run the same jobs on this machine.
 """
 
+import shlex
 import shutil
 import signal
+import socket
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
