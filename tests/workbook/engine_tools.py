@@ -72,11 +72,7 @@ class Cluster:
         return self.processes[-1]
 
     def close(self):
-        for process in self.processes:
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """Nobody takes leave of anybody, which takes long; a worker dies with its nanny."""
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()

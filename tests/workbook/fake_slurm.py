@@ -25,7 +25,8 @@ def sbatch(script):
             env |= {"SLURM_ARRAY_JOB_ID": str(number), "SLURM_ARRAY_TASK_ID": str(task)}
         shell = f"touch {PLACE}/{name}.again; while rm {PLACE}/{name}.again 2>/dev/null; do bash {script}; done; "
         shell += f"echo COMPLETED > {PLACE}/{name}.state"
-        process = subprocess.Popen(["bash", "-c", shell], env=env, start_new_session=True)
+        nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(["bash", "-c", shell], env=env, start_new_session=True, **nowhere)
         (PLACE / f"{name}.pid").write_text(str(process.pid))
         (PLACE / f"{name}.state").write_text("RUNNING")
     print(f"Submitted batch job {number}")

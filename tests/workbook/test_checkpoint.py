@@ -135,6 +135,7 @@ def test_a_trial_goes_on_from_its_middle_and_drops_it(tmp_path, monkeypatch):
     assert store.checkpoint(one.key).exists() and store.get(one.key) is None
     (result,) = run_trials([one], store=store, jobs=1)
     assert saved == list(range(1, 13)) and not store.checkpoint(one.key).exists()
+    monkeypatch.undo()
     (straight,) = run_trials([one], store=Store(tmp_path / "others"), jobs=1)
     assert result["end"] == straight["end"]
     assert (tmp_path / "began-0").read_text() == "0\n7\n0\n"

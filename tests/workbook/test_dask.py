@@ -163,22 +163,21 @@ def alone(tmp_path):
 
 
 def test_workers_that_differ_are_refused_before_they_compute(alone, other, store, tmp_path):
-    """One by other code, one by its threads, one because it has no such package; a good one that joins does it all."""
+    """One by other code, one by its threads, one because it has no such package; a good one does it all."""
     here = str(Path(__file__).parent)
     alone.worker("--no-nanny", PYTHONPATH=os.pathsep.join([str(other), here]))
     alone.worker("--no-nanny", "--nthreads", "2")
     (tmp_path / "stranger" / "redraw").mkdir(parents=True)
     (tmp_path / "stranger" / "redraw" / "__init__.py").touch()
     alone.worker("--no-nanny", PYTHONPATH=str(tmp_path / "stranger"))
-    until(lambda: len(workers(alone)) == 3)
-    said = []
-    thread, found = in_background(alone, store, [trial("number", seed, n=1) for seed in range(6)], said)
-    until(lambda: len(said) >= 3 or found)  # the cluster's line and two refusals: of three, one worker is left
     alone.worker("--no-nanny")
-    thread.join(90)
-    assert len(found["results"]) == 6, found
+    until(lambda: len(workers(alone)) == 4)
+    said = []
+    results = on(alone, store, [trial("number", seed, n=1) for seed in range(12)], said)
+    assert len(results) == 12 and len(said) == 4
     assert sum("the code of engine_trials:number is another version" in line for line in said) == 1
     assert sum("it has 2 threads: start it with --nthreads 1" in line for line in said) == 1
+    assert sum("it has no such redraw" in line for line in said) == 1
     assert all(re.match(r"worker tcp://127.0.0.1:\d+ is refused: ", line) for line in said[1:])
 
 
@@ -226,4 +225,13 @@ def test_a_scheduler_that_is_lost_fails_the_run_with_the_truth_and_the_run_resum
 def test_a_cluster_without_workers_is_given_up(alone, store, monkeypatch):
     monkeypatch.setattr(module, "NO_WORKERS_SECONDS", 0.5)
     with pytest.raises(TrialError, match=r"^the Dask cluster has had no worker for 0.5 s; finished trials are kept"):
+        on(alone, store, [trial("tiny")])
+
+
+def test_when_all_workers_are_refused_the_run_fails_with_the_reason(alone, store):
+    alone.worker("--no-nanny", "--nthreads", "2")
+    until(lambda: workers(alone))
+    with pytest.raises(
+        TrialError, match=r"^no worker is left: worker tcp://127.0.0.1:\d+ is refused: it has 2 threads"
+    ):
         on(alone, store, [trial("tiny")])
