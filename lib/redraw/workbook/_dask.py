@@ -9,7 +9,6 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
@@ -26,7 +25,6 @@ from redraw.workbook._trials import Trial, TrialError, _attempt, _line
 IN_FLIGHT = 500  # trials that a scheduler knows of at a time: enough for as many workers, few enough to be cheap
 CONNECT_SECONDS = 10.0
 NO_WORKERS_SECONDS = 300.0
-TRIES = 3  # of a trial that some worker could not even begin
 KEPT = "finished trials are kept, the same command goes on from them"
 
 Outcome = tuple[str, str] | data.DataUnavailable | Refusal | None
@@ -54,6 +52,7 @@ def dask_engine(
             shared = Store(store.root.resolve(), store.records and store.records.resolve())
             with ticket(trials, shared) as wanted:
                 executor = _OnDask(client, shared, wanted, say)
+                executor.refuse_strangers()
                 yield executor, 2 * jobs if address is None else IN_FLIGHT
         finally:
             if executor:
@@ -85,7 +84,7 @@ def _failed(message: str) -> TrialError:
 
 def attempt(trial: Trial, store: Store, wanted: Ticket) -> Outcome:
     """Run a trial in a worker that may; what comes back is None, or why there is no result."""
-    if differs := _checked(wanted.id, lambda: wanted):
+    if differs := _checked(wanted):
         return Refusal(get_worker().address, differs)
     await_needs(trial, store)
     return _attempt(trial, store)
@@ -94,14 +93,14 @@ def attempt(trial: Trial, store: Store, wanted: Ticket) -> Outcome:
 _admitted: dict[str, tuple[str, ...]] = {}
 
 
-def _checked(name: str, wanted: Callable[[], Ticket]) -> tuple[str, ...]:
+def _checked(wanted: Ticket) -> tuple[str, ...]:
     """`differences`, once per process and run."""
-    if name not in _admitted:
+    if wanted.id not in _admitted:
         threads = get_worker().state.nthreads
         more = (f"it has {threads} threads: start it with --nthreads 1",) if threads > 1 else ()
-        _admitted[name] = more or differences(wanted())
+        _admitted[wanted.id] = more or differences(wanted)
         without_compiler()
-    return _admitted[name]
+    return _admitted[wanted.id]
 
 
 # In the command --------------------------------------------------------------------------------------------------
@@ -117,7 +116,6 @@ class _OnDask(Executor):
         self._waiting: dict[Future, Trial] = {}
         self._ended: queue.SimpleQueue = queue.SimpleQueue()
         self._refused: set[str] = set()
-        self._tries: Counter[Future] = Counter()
         self._seen = time.monotonic()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._keeper.start()
@@ -126,8 +124,19 @@ class _OnDask(Executor):
         outer = Future()
         outer.set_running_or_notify_cancel()
         self._waiting[outer] = trial
-        self._send(outer, trial)
+        try:
+            self._send(outer, trial)
+        except Exception as error:
+            raise self._meant(error) from None
         return outer
+
+    def refuse_strangers(self) -> None:
+        """Retire the workers that have no such package: what is sent to one ends it, and counts as a failure of the
+        trial. One that joins later is found out in that way only."""
+        found = self._client.run(importlib.util.find_spec, __name__, on_error="return")
+        why = {worker: f"it has no such redraw ({_line(e)})" for worker, e in found.items() if isinstance(e, Exception)}
+        why |= {worker: "it has an older redraw" for worker, spec in found.items() if spec is None}
+        self._retire([Refusal(worker, (words,)) for worker, words in why.items()])
 
     def shutdown(self, wait=True, *, cancel_futures=True):
         self._ended.put(None)
@@ -143,14 +152,24 @@ class _OnDask(Executor):
         """Follow what is under way until the engine closes; in a thread, since callbacks must not ask the cluster."""
         while True:
             try:
-                ended = self._ended.get(timeout=1)
+                try:
+                    ended = self._ended.get(timeout=1)
+                except queue.Empty:
+                    self._look()
+                    continue
                 if ended is None:
                     return
                 self._settle(*ended)
-            except queue.Empty:
-                self._look()
             except Exception as error:
-                self._fail_all(self._lost() if self._client.status != "running" else _failed(_line(error)))
+                self._fail_all(self._meant(error))
+
+    def _meant(self, error: Exception) -> TrialError:
+        """What an error of the client's says: mostly that the scheduler has gone."""
+        if isinstance(error, TrialError):
+            return error
+        return (
+            self._lost() if self._client.status != "running" else _failed(f"the Dask cluster: {_line(error)}; {KEPT}")
+        )
 
     def _settle(self, outer: Future, trial: Trial, inner: Future) -> None:
         if outer not in self._waiting:
@@ -162,12 +181,7 @@ class _OnDask(Executor):
             times = error.allowed_failures + 1
             self._fail(outer, _failed(f"{trial.label}: killed {times} workers (out of memory?); {KEPT}"))
         elif error is not None:
-            strangers = self._strangers()
-            self._retire(strangers)
-            self._tries[outer] += 1
-            if not strangers and self._tries[outer] > TRIES:  # its worker may have been retired since
-                raise error
-            self._again(outer, trial)
+            self._fail(outer, _failed(f"{trial.label}: {_line(error)}; {KEPT}"))
         elif isinstance(inner.result(), Refusal):
             self._retire([inner.result()])
             self._again(outer, trial)
@@ -184,14 +198,8 @@ class _OnDask(Executor):
         if outer in self._waiting:
             self._send(outer, trial)
 
-    def _strangers(self) -> list[Refusal]:
-        """The workers that cannot even load this module."""
-        found = self._client.run(importlib.util.find_spec, __name__, on_error="return")
-        why = {worker: f"it has no such redraw ({_line(e)})" for worker, e in found.items() if isinstance(e, Exception)}
-        why |= {worker: "it has an older redraw" for worker, spec in found.items() if spec is None}
-        return [Refusal(worker, (words,)) for worker, words in why.items()]
-
     def _retire(self, refusals: list[Refusal]) -> None:
+        """Tell about workers, and send them away. Raises TrialError when no other is left."""
         new = [refusal for refusal in refusals if refusal.worker not in self._refused]
         for refusal in new:
             self._say(str(refusal))
@@ -199,7 +207,7 @@ class _OnDask(Executor):
             self._refused |= {refusal.worker for refusal in new}
             self._client.retire_workers([refusal.worker for refusal in new], close_workers=True, remove=True)
             if not self._workers():
-                self._fail_all(_failed(f"no worker is left: {new[-1]}; {KEPT}"))
+                raise _failed(f"no worker is left: {new[-1]}; {KEPT}")
 
     def _workers(self) -> set[str]:
         return set(self._client.scheduler_info()["workers"]) - self._refused
