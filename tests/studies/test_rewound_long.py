@@ -100,7 +100,8 @@ def test_batch_normalization_momentum_pictures_that_change_and_the_schedule(tmp_
         for number, weight in enumerate(model.parameters()):
             with torch.no_grad():
                 weight.copy_(0.1 * torch.randn(weight.shape, generator=generator(number)))
-        masks, start = magnitude(model, Masks.dense(model), 0.3, scope="global"), _rewound.fresh(model)
+        start = _rewound.fresh(model)
+        masks = magnitude(start.state, Masks.dense(model), 0.3, scope="global")
         arguments = recipe, model, masks, dataset, start, (0, "one")
         if long:
             in_parts(lambda saved, a=arguments: _rewound_long.train(*a, saved), tmp_path / "key", (4, 8, 13))
