@@ -228,6 +228,7 @@ def test_a_cluster_without_workers_is_given_up(alone, store, monkeypatch):
         on(alone, store, [trial("tiny")])
 
 
+@pytest.mark.long
 def test_when_all_workers_are_refused_the_run_fails_with_the_reason(alone, store):
     alone.worker("--no-nanny", "--nthreads", "2")
     until(lambda: workers(alone))

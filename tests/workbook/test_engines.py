@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from redraw.workbook import ParameterError
+from redraw.workbook import ParameterError, Store, find_project, run_study
 from redraw.workbook import _engines as module
 from redraw.workbook._engines import engine_of, slurm_options
 
@@ -87,16 +87,34 @@ ENGINES = {
 }
 
 
-@pytest.mark.parametrize(
-    "engines", [("serial", "slurm"), pytest.param(tuple(ENGINES), marks=pytest.mark.long)], ids=["two", "all"]
-)
-def test_results_are_the_same_bit_for_bit_whichever_engine_ran(make_checkout, tmp_path, engines):
+@pytest.mark.long
+def test_results_are_the_same_bit_for_bit_whichever_engine_ran(make_checkout, tmp_path):
     pytest.importorskip("distributed"), pytest.importorskip("submitit")
     found = {}
-    for engine in engines:
+    for engine, more in ENGINES.items():
         (tmp_path / engine).mkdir()
         checkout = make_checkout(tmp_path / engine)
-        ran = checkout.redraw("run", "tiny", "--preset", "smoke", "--engine", engine, *ENGINES[engine])
+        ran = checkout.redraw("run", "tiny", "--preset", "smoke", "--engine", engine, *more)
         assert ran.code == 0, ran.err
         found[engine] = results(checkout), checkout.version().name
-    assert len(found) == len(engines) and len(set(found.values())) == 1
+    assert len(found) == 4 and len(set(found.values())) == 1
+
+
+def test_results_of_slurm_are_those_of_processes_bit_for_bit(make_checkout, tmp_path, enter):
+    """The sample of the above that needs no process of its own; the notebook is not executed."""
+    pytest.importorskip("submitit")
+
+    def copied(source, target, parameters, *, environment, meanwhile):
+        target.write_text(source.read_text())
+        return meanwhile()
+
+    found = []
+    for name, given in (("serial", []), ("slurm", ["cluster=debug", "per_job=2"])):
+        (tmp_path / name).mkdir()
+        checkout = make_checkout(tmp_path / name)
+        enter(checkout)
+        engine, jobs = engine_of(name, None, given)
+        options = {"preset": "smoke", "store": Store(tmp_path / name / "trials"), "execute": copied}
+        run_study(find_project(checkout.root), "tiny", engine=engine, jobs=jobs, **options)
+        found.append((results(checkout), checkout.version().name))
+    assert found[0] == found[1]
