@@ -16,6 +16,7 @@ from redraw.workbook import Project, _meaning
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = Project(ROOT)
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 CONSTRAINTS = (ROOT / "constraints.txt").read_text("utf-8")
 
 
@@ -61,7 +62,8 @@ def pins():
 
 
 def requirements():
-    return [*PYPROJECT["project"]["dependencies"], *PYPROJECT["project"]["optional-dependencies"]["dev"]]
+    extras = [name for extra in EXTRAS.values() for name in extra if not name.startswith("redraw[")]
+    return [*PYPROJECT["project"]["dependencies"], *extras]
 
 
 def test_every_constraint_is_one_exact_version():
@@ -85,9 +87,22 @@ def test_what_the_library_imports_is_declared():
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
             wanted |= {name.split(".")[0]: path.name for name in names}
     foreign = wanted.keys() - sys.stdlib_module_names - {"redraw"}
-    have = set(map(declared, PYPROJECT["project"]["dependencies"]))
+    have = set(map(declared, [*PYPROJECT["project"]["dependencies"], *EXTRAS["dask"], *EXTRAS["slurm"]]))
     lost = {name: wanted[name] for name in foreign if not {normal(d) for d in known.get(name, [name])} & have}
     assert lost == {}
+
+
+def test_what_is_optional_is_imported_where_it_is_asked_for_only():
+    """Each extra has one module, which nothing imports when it is loaded itself."""
+    homes = {"distributed": "_dask.py", "submitit": "_slurm.py"}
+    found = set()
+    for path in (ROOT / "lib" / "redraw").rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+        found |= {(node.module.split(".")[0], path.name) for node in imports if node.module.split(".")[0] in homes}
+        loaded = [node.module for node in imports if node in tree.body]
+        assert not {"redraw.workbook._dask", "redraw.workbook._slurm"}.intersection(loaded), path
+    assert found == set(homes.items())
 
 
 def test_torch_is_the_same_everywhere():

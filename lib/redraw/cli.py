@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from redraw.workbook import CardError, NotebookError, ParameterError, find_project
+from redraw.workbook._engines import engine_of, slurm_options
 from redraw.workbook._notebooks import imported, kernel_at_hand
 from redraw.workbook._project import default_jobs
 from redraw.workbook._startup import importing, without_compiler, without_uri_grammar
@@ -170,6 +171,13 @@ def run(
     source: Annotated[
         str, typer.Option("--from", metavar="VERSION", help="Do not compute the trials that a version recorded.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="What computes: processes (here), serial, dask, dask:ADDRESS or slurm.")
+    ] = "processes",
+    slurm: Annotated[
+        list[str], typer.Option("--slurm", metavar="KEY=VALUE", help="What a job asks for: partition, time, mem ...")
+    ] = [],  # noqa: B006
+    script: Annotated[bool, typer.Option("--script", help="Print what sbatch would be given, and end.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost and decide; run nothing.")] = False,
     as_json: Json = False,
@@ -201,6 +209,9 @@ def run(
 
         found = dry_run(project, studies, preset, overrides, jobs, records)
         return _print_json(found.plain if everything else found.plain[0]) if as_json else out.print(found.page)
+    if script:
+        return _script(engine, slurm, project, studies, preset, overrides, records)
+    computing, jobs = engine_of(engine, jobs, slurm, _say)
     code, documents = DONE, []
     for name in studies:
         started = time.perf_counter()
@@ -219,6 +230,7 @@ def run(
                     overrides=overrides,
                     jobs=jobs or default_jobs(preset),
                     store=Store(records=records),
+                    engine=computing,
                     deadline=deadline,
                     execute=execute,
                     on_progress=on_progress,
@@ -239,6 +251,27 @@ def run(
     elif documents:
         out.print(f"The board: {_shown(project.reports / 'index.html')}", soft_wrap=True)
     return code
+
+
+def _script(engine: str, slurm: list[str], project, studies: list[str], preset, overrides, records) -> int:
+    """Print the sbatch script for the trials of a study that are not stored yet."""
+    if engine != "slurm" or len(studies) != 1:
+        raise ParameterError("script: must be given with --engine slurm and one study")
+    options = slurm_options(slurm, installed=True)
+    from redraw.workbook import Store
+    from redraw.workbook._slurm import script
+    from redraw.workbook._trials import _missing
+
+    store = Store(records=records)
+    try:
+        planned = project.module(studies[0]).plan(**project.card(studies[0]).resolve(preset, overrides))
+    except ValueError as error:
+        raise ParameterError(f"parameter {error}") from None
+    missing = _missing(planned, store)
+    _say(f"{studies[0]}: {len(missing)} trials to compute, {options.per_job} a job, {options.array} jobs at a time")
+    if missing:
+        print(script(options, store, len(missing)))
+    return DONE
 
 
 @app.command()

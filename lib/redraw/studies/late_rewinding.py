@@ -37,6 +37,7 @@ DEEP = ("resnet_20_cifar10", "resnet_fashion", "conv_2_fashion")  # the first th
 STATISTICS = 2000  # training examples that batch-norm statistics on a line are computed from
 STABLE = 2.0  # per cent of error, the bound of 1912.05671
 COMMON = (0.0, 0.02, 0.05)  # kept whatever is asked for, so that runs that rewind to some of these share networks
+LONG = 10_000  # iterations from which networks keep a checkpoint while they train
 EARLY = 0.1  # of the training: the latest rewinding that claims about early iterations speak of
 
 
@@ -258,7 +259,9 @@ def _dense(recipe: Recipe, seed: int, ks: Sequence[int]) -> Trial:
 
 
 def _trial(function: str, recipe: Recipe, seed: int, needs: dict[str, Trial], **more) -> Trial:
-    return Trial(f"{__name__}:{function}", asdict(recipe) | more, seed, needs)
+    long = recipe.iterations >= LONG and function in ("dense", "ticket")
+    module = "redraw.studies._rewound_long" if long else __name__
+    return Trial(f"{module}:{function}", asdict(recipe) | more, seed, needs)
 
 
 # What it measures -----------------------------------------------------------------------------------------------

@@ -212,7 +212,9 @@ class Watch:
         from ._pages import duration  # loaded by now; earlier it would keep the run waiting
 
         took = f"took {duration(time.perf_counter() - self.began)}"
-        if not self.estimate or self.estimate.seconds is None:
+        if not self.estimate:
+            return took
+        if self.estimate.seconds is None:
             return f"{took}; no estimate, since nothing like it was ever run"
         least = "at least " if self.estimate.unknown else ""
         return f"{took}, estimated {least}{duration(self.estimate.seconds)}"

@@ -34,7 +34,7 @@ from redraw.workbook._rulings import changed_parameters, rule
 from redraw.workbook._seeding import account, bodies, told
 from redraw.workbook._startup import importing
 from redraw.workbook._store import Store, canonical
-from redraw.workbook._trials import Progress, Trial, datasets, reachable, run_trials, trial_table
+from redraw.workbook._trials import Engine, Progress, Trial, datasets, reachable, run_trials, trial_table
 from redraw.workbook._versions import Version, manifest_problems, versions
 
 
@@ -66,6 +66,7 @@ def run_study(
     overrides: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     store: Store | None = None,
+    engine: Engine | None = None,
     deadline: float | None = None,
     level: float = 0.95,
     looks: Mapping[str, Any] | None = None,
@@ -81,6 +82,7 @@ def run_study(
     says how it ended (exit_reason: failed, killed, timed out or interrupted, and a message of one line) and
     traceback.txt, if an error ended it. The next run with the same inputs goes on from the trials that were stored.
     store: where trials are kept; one with a version's records (`find_records`) takes from them what it has not itself.
+    engine: what computes the trials instead of local processes (`_engines`).
     deadline: minutes after which the run is ended, its processes killed; needs the main thread.
     level: the confidence of the verdicts; looks: how often they were looked at before, for run.json.
     execute: what executes the notebook, for one that was started before this call (`kernel_at_hand`).
@@ -106,7 +108,12 @@ def run_study(
             partial = folder / f"{identity}.partial"
             begun = _begin(partial, trials, store, say)
             with _recorded(partial, card, preset, parameters, project.root, store):
-                results = run_trials(trials, store=store, jobs=jobs, on_progress=on_progress, on_missing=watch.foresee)
+                foresee = (
+                    watch.foresee if engine is None else lambda missing, total: None
+                )  # others' machines are unknown
+                results = run_trials(
+                    trials, store=store, jobs=jobs, engine=engine, on_progress=on_progress, on_missing=foresee
+                )
                 watch.computed()
                 if store.damaged:
                     again = "replaced" if store.source else "computed again"

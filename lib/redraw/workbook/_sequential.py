@@ -28,7 +28,7 @@ from ._project import Project, default_jobs
 from ._rulings import rule
 from ._runner import Run, _deadline, run_study
 from ._store import Store
-from ._trials import Progress, Trial, reachable, run_trials, trial_table
+from ._trials import Engine, Progress, Trial, reachable, run_trials, trial_table
 
 LOOKS = 5
 ALPHA = 0.05
@@ -78,6 +78,7 @@ def until_decided(
     overrides: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     store: Store | None = None,
+    engine: Engine | None = None,
     deadline: float | None = None,
     execute: Callable[..., Any] = execute_notebook,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -114,7 +115,7 @@ def until_decided(
 
     def verdicts(seeds: int, level: float) -> list[Verdict]:
         trials, blocked = reachable(trials_of(seeds))
-        table = trial_table(trials, run_trials(trials, store=store, jobs=jobs, on_progress=counted))
+        table = trial_table(trials, run_trials(trials, store=store, jobs=jobs, engine=engine, on_progress=counted))
         parameters = asked | {"seeds": seeds}
         return rule(card, module.measure(table, **parameters), preset, parameters, blocked, level=level)
 
@@ -139,6 +140,7 @@ def until_decided(
         overrides=dict(overrides or {}) | {"seeds": taken[-1].seeds},
         jobs=jobs,
         store=store,
+        engine=engine,
         deadline=None if deadline is None else max(deadline - (time.monotonic() - started) / 60, 1e-3),
         level=taken[-1].level,
         looks=_record(schedule, taken, stopped, budget_minutes, computed),

@@ -93,6 +93,10 @@ class Store:
     def folder(self, key: str) -> Path:
         return self.root / key[:2] / key
 
+    def checkpoint(self, key: str) -> Path:
+        """Where a trial that is not done keeps what it has so far (`_checkpoint`)."""
+        return self.root / "checkpoints" / key
+
     def get(self, key: str, *, whole: bool = False) -> Result | None:
         """The result under `key`, from this store or else from `records`; None where neither has it.
 

@@ -8,9 +8,9 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
@@ -21,10 +21,14 @@ import pandas as pd
 import torch
 
 from redraw import data
+from redraw.workbook._checkpoint import offered
 from redraw.workbook._meaning import meaning
 from redraw.workbook._project import default_jobs
 from redraw.workbook._startup import without_compiler
 from redraw.workbook._store import Result, Store, canonical
+
+# What is to be computed, the store and how many local processes were asked for -> (what runs it, how many at a time).
+Engine = Callable[[list["Trial"], Store, int], AbstractContextManager[tuple[Executor, int]]]
 
 
 class TrialError(RuntimeError):
@@ -108,10 +112,11 @@ def execute(trial: Trial, store: Store) -> str:
         needs[name] = store.get(need.key, whole=True)
         if needs[name] is None:
             raise RuntimeError(f"{need.label}: needed by {trial.label} but not in the store")
-    with _single_thread():
+    taken = trial.parameters.keys() | needs.keys()
+    with _single_thread(), offered(function, taken, store.checkpoint(trial.key)) as given:
         started = time.perf_counter()
-        value = dict(function(seed=trial.seed, **trial.parameters, **needs))
-        seconds = time.perf_counter() - started
+        value = dict(function(seed=trial.seed, **trial.parameters, **needs, **given))
+        seconds = time.perf_counter() - started + sum(checkpoint.seconds for checkpoint in given.values())
     _check_code(trial, function)
     tensors = value.pop("tensors", None)
     body = {
@@ -124,6 +129,8 @@ def execute(trial: Trial, store: Store) -> str:
         "seconds": seconds,
     }
     store.put(trial.key, body, tensors)
+    for checkpoint in given.values():
+        checkpoint.drop()
     return trial.key
 
 
@@ -174,6 +181,7 @@ def run_trials(
     store: Store | None = None,
     jobs: int | None = None,
     executor: Executor | None = None,
+    engine: Engine | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_missing: Callable[[list[Trial], int], None] = lambda missing, total: None,
 ) -> list[Result]:
@@ -182,6 +190,7 @@ def run_trials(
     jobs: local processes, one thread each (default: REDRAW_JOBS or the number of cores); 1 runs them here.
     executor: any `concurrent.futures.Executor` whose workers see the same store, instead of local processes.
     on_missing: told, before the first starts, which trials will be computed and of how many, needs included.
+    engine: opens what computes, a Dask cluster or SLURM (`_engines`), once there is something to compute.
     Raises TrialError at the first failure, or DataUnavailable; what has finished by then is kept, what has not begun
     is not run.
     """
@@ -195,8 +204,8 @@ def run_trials(
         _run(missing, store, executor, len(missing), progress, on_progress)
     elif missing:
         jobs = min(jobs or default_jobs(), len(missing))
-        with _local_executor(jobs) as local:  # processes have their next trial at hand when one ends
-            _run(missing, store, local, 1 if jobs == 1 else 2 * jobs, progress, on_progress)
+        with (engine or _local)(missing, store, jobs) as (opened, at_once):
+            _run(missing, store, opened, at_once, progress, on_progress)
     return [store.get(trial.key) for trial in trials]
 
 
@@ -327,14 +336,14 @@ def _line(error: Exception) -> str:
 
 
 @contextmanager
-def _local_executor(jobs: int):
-    """Spawned processes, which die with this one however it ends; for one job, this process."""
+def _local(missing: list[Trial], store: Store, jobs: int) -> Iterator[tuple[Executor, int]]:
+    """The engine of spawned processes, which die with this one however it ends; for one job, this process."""
     if jobs == 1:
-        yield _Here()
+        yield _Here(), 1
         return
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_worker, initargs=(os.getpid(),))
     try:
-        yield pool
+        yield pool, 2 * jobs  # processes have their next trial at hand when one ends
     except BaseException:
         for process in list(pool._processes.values()):
             process.terminate()
