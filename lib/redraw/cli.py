@@ -170,6 +170,9 @@ def run(
     source: Annotated[
         str, typer.Option("--from", metavar="VERSION", help="Do not compute the trials that a version recorded.")
     ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch-seeds/--no-batch-seeds", help="Train seeds side by side (default: on CUDA only).")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
     as_json: Json = False,
 ) -> int:
@@ -200,6 +203,7 @@ def run(
             with kernel_at_hand({}, imported(project.notebook(name))) as execute, _progress(name) as on_progress:
                 with importing():  # while the kernel loads the same
                     from redraw.workbook import Store, run_study, until_decided
+                    from redraw.workbook._batched import device_of
 
                     project.module(name)
                 without_compiler()
@@ -211,6 +215,7 @@ def run(
                     overrides=overrides,
                     jobs=jobs or default_jobs(preset),
                     store=Store(records=records),
+                    device=device_of(batch),
                     deadline=deadline,
                     execute=execute,
                     on_progress=on_progress,

@@ -194,9 +194,7 @@ def _update(
 
 
 @torch.no_grad()
-def _evaluate(
-    logits: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, chosen: Tensor
-) -> tuple[Tensor, Tensor]:
+def _evaluate(logits: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """Each member's mean cross-entropy (nats) and accuracy on its examples `chosen` (M, n): float64 (M,), (M,)."""
     loss = torch.zeros(len(chosen), dtype=torch.float64, device=x.device)
     correct = torch.zeros_like(loss)

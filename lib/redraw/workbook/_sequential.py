@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ._batched import batched
 from ._card import Card, ParameterError
 from ._judge import Verdict
 from ._notebooks import execute_notebook
@@ -78,6 +79,7 @@ def until_decided(
     overrides: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     store: Store | None = None,
+    device: str | None = None,
     deadline: float | None = None,
     execute: Callable[..., Any] = execute_notebook,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -103,7 +105,7 @@ def until_decided(
 
     def trials_of(seeds: int) -> list[Trial]:
         try:
-            return module.plan(**asked | {"seeds": seeds})
+            return batched(module.plan(**asked | {"seeds": seeds}), device)
         except ValueError as error:
             raise ParameterError(f"parameter {error}") from None
 
@@ -139,6 +141,7 @@ def until_decided(
         overrides=dict(overrides or {}) | {"seeds": taken[-1].seeds},
         jobs=jobs,
         store=store,
+        device=device,
         deadline=None if deadline is None else max(deadline - (time.monotonic() - started) / 60, 1e-3),
         level=taken[-1].level,
         looks=_record(schedule, taken, stopped, budget_minutes, computed),
