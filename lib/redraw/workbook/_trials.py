@@ -124,9 +124,8 @@ def execute_together(trials: list[Trial], store: Store) -> None:
     When the device has too little memory for all it takes them by halves. Raises TrialError as `execute` does.
     """
     how = trials[0].batched
-    function = _resolve(how.function)
-    for trial in trials:
-        _check_code(trial, _resolve(trial.function))
+    function, single = _resolve(how.function), _resolve(trials[0].function)
+    _check_code(trials[0], single, trials[1:])
     calls = [{"seed": trial.seed, **trial.parameters, **_needs(trial, store)} for trial in trials]
     with _single_thread():
         started = time.perf_counter()
@@ -142,8 +141,8 @@ def execute_together(trials: list[Trial], store: Store) -> None:
         execute_together(trials[:middle], store)
         execute_together(trials[middle:], store)
         return
+    _check_code(trials[0], single, trials[1:])
     for trial, value in zip(trials, values, strict=True):
-        _check_code(trial, _resolve(trial.function))
         _keep(trial, value, seconds, store, batched=how_it_ran(how.device, len(trials)))
 
 
@@ -171,13 +170,16 @@ def _keep(trial: Trial, value: dict, seconds: float, store: Store, **more) -> No
     store.put(trial.key, body, tensors)
 
 
-def _check_code(trial: Trial, function: Callable) -> None:
+def _check_code(trial: Trial, function: Callable, beside: Iterable[Trial] = ()) -> None:
     """Refuse to run, or to keep, a trial of code that was edited after its key was made or after it was loaded.
 
     The key is made anew by the code that this process loaded: a worker may have started after the edit. The files are
-    read again too: what was imported late, or reloaded, is not what the key tells.
+    read again too: what was imported late, or reloaded, is not what the key tells. Those beside it have the same function
+    and data, so that their files are read once.
     """
-    same = replace(trial).key == trial.key and meaning(function, now=True) == meaning(function)
+    same = all(replace(one).key == one.key for one in (trial, *beside)) and meaning(function, now=True) == meaning(
+        function
+    )
     if same and trial.batched:
         same = meaning(trial.batched.function, now=True) == meaning(trial.batched.function)
     if same and "dataset" in trial.parameters:
