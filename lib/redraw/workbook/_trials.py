@@ -174,12 +174,11 @@ def _check_code(trial: Trial, function: Callable, beside: Iterable[Trial] = ()) 
     """Refuse to run, or to keep, a trial of code that was edited after its key was made or after it was loaded.
 
     The key is made anew by the code that this process loaded: a worker may have started after the edit. The files are
-    read again too: what was imported late, or reloaded, is not what the key tells. Those beside it have the same function
-    and data, so that their files are read once.
+    read again too: what was imported late, or reloaded, is not what the key tells. Trials `beside` it have the same
+    function and data, so that their files are read once.
     """
-    same = all(replace(one).key == one.key for one in (trial, *beside)) and meaning(function, now=True) == meaning(
-        function
-    )
+    same = all(replace(one).key == one.key for one in (trial, *beside))
+    same = same and meaning(function, now=True) == meaning(function)
     if same and trial.batched:
         same = meaning(trial.batched.function, now=True) == meaning(trial.batched.function)
     if same and "dataset" in trial.parameters:
