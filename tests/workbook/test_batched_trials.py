@@ -304,3 +304,8 @@ def test_what_is_offered_is_where_it_says():
             assert isinstance(offer, Batched)
             found += 1
     assert found
+
+
+def test_the_command_takes_the_flag_and_says_where_it_has_no_effect(checkout):
+    ran = checkout.redraw("run", "tiny", "--preset", "smoke", "--batch-seeds")
+    assert ran.code == 0 and "tiny has no batched trial functions: its trials run one by one" in ran.err
