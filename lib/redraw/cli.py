@@ -178,6 +178,9 @@ def run(
         list[str], typer.Option("--slurm", metavar="KEY=VALUE", help="What a job asks for: partition, time, mem ...")
     ] = [],  # noqa: B006
     script: Annotated[bool, typer.Option("--script", help="Print what sbatch would be given, and end.")] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch-seeds/--no-batch-seeds", help="Train seeds side by side (default: on CUDA only).")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost and decide; run nothing.")] = False,
     as_json: Json = False,
@@ -212,6 +215,8 @@ def run(
     if script:
         return _script(engine, slurm, project, studies, preset, overrides, records)
     computing, jobs = engine_of(engine, jobs, slurm, _say)
+    if batch and computing is not None:
+        raise ParameterError("batch-seeds: must be given with --engine processes or serial")
     code, documents = DONE, []
     for name in studies:
         started = time.perf_counter()
@@ -219,6 +224,7 @@ def run(
             with kernel_at_hand({}, imported(project.notebook(name))) as execute, _progress(name) as on_progress:
                 with importing():  # while the kernel loads the same
                     from redraw.workbook import Store, run_study, until_decided
+                    from redraw.workbook._batched import device_of
 
                     project.module(name)
                 without_compiler()
@@ -231,6 +237,7 @@ def run(
                     jobs=jobs or default_jobs(preset),
                     store=Store(records=records),
                     engine=computing,
+                    device=device_of(batch) if computing is None else None,
                     deadline=deadline,
                     execute=execute,
                     on_progress=on_progress,

@@ -20,9 +20,9 @@ from redraw.data._files import (
     locate,
     verify,
 )
-from redraw.data._load import load, tables
+from redraw.data._load import load, load_splits, tables
 from redraw.data._mnist1d import make_mnist1d
-from redraw.data._tensors import Arrays, Dataset, split
+from redraw.data._tensors import Arrays, Dataset, Splits, split, splits
 from redraw.data._text import Text, text
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Entry",
     "FileState",
     "Source",
+    "Splits",
     "Text",
     "UnknownDataset",
     "available",
@@ -41,11 +42,13 @@ __all__ = [
     "describe",
     "fetch",
     "load",
+    "load_splits",
     "locate",
     "make_mnist1d",
     "names",
     "reader",
     "split",
+    "splits",
     "tables",
     "text",
     "verify",

@@ -1,10 +1,11 @@
 """A dataset by name, in memory."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from redraw.data._catalog import describe, expect, reader
 from redraw.data._files import locate
-from redraw.data._tensors import Arrays, Dataset, split
+from redraw.data._tensors import Arrays, Dataset, Splits, split, splits
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,6 +26,16 @@ def load(name: str, *, validation: int | None = None, seed: int = 0) -> Dataset:
     expect(entry, "examples")
     arrays = _arrays(name)
     return split(name, arrays, entry.validation if validation is None else validation, seed)
+
+
+def load_splits(name: str, *, seeds: Sequence[int], validation: int | None = None) -> Splits:
+    """As `load` for several seeds at once, the examples in memory once: for networks that train side by side.
+
+    Raises what `load` raises, and ValueError when there is no seed.
+    """
+    entry = describe(name)
+    expect(entry, "examples")
+    return splits(name, _arrays(name), entry.validation if validation is None else validation, seeds)
 
 
 _recent: dict[tuple, Arrays] = {}

@@ -14,7 +14,7 @@ from redraw.models import conv, initialize, lenet_300_100
 from redraw.pruning import Masks, compound, magnitude
 from redraw.seeds import generator
 from redraw.training import fit
-from redraw.workbook import Result, Samples, Trial
+from redraw.workbook import Batched, Result, Samples, Trial
 
 MODELS = {
     "lenet_300_100": lenet_300_100,
@@ -79,6 +79,16 @@ def one_shot(*, seed: int, remaining: float, dense: Result, **recipe) -> dict:
     weights, masks = _trained(dense)
     masks = _prune(recipe, weights, masks, rounds_to(remaining, recipe, masks))
     return _train(recipe, model, masks, dataset, generator(seed, "order", "one_shot"))
+
+
+# What `_lottery_batched` trains side by side. Networks of one group have the same steps; what is pruned and how fast
+# they learn may differ.
+FREE = ("learning_rate", "initialization", "scope", "hidden_rate", "conv_rate", "output_rate")
+BATCHED = {
+    "ticket": Batched("redraw.studies._lottery_batched:tickets", ("round", *FREE)),
+    "reinitialized": Batched("redraw.studies._lottery_batched:reinitialized", ("draw", *FREE)),
+    "one_shot": Batched("redraw.studies._lottery_batched:one_shot", ("remaining", *FREE)),
+}
 
 
 def rounds_to(remaining: float, recipe: Recipe, masks: Masks) -> float:

@@ -6,6 +6,7 @@ Names are imported when first used, so that a wrong request is refused before th
 from importlib import import_module
 
 _HOME = {
+    "_batched": ["Batched"],
     "_board": ["show_board"],
     "_card": ["Card", "CardError", "ParameterError", "load_card"],
     "_check": ["check_project"],

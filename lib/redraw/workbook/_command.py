@@ -14,15 +14,18 @@ def command(
     *,
     looks: Mapping[str, Any] | None = None,
     source: str | None = None,
+    batched: bool = False,
 ) -> str:
     """The `redraw run` of a study at a preset with these parameters, ready for a shell.
 
     looks: as in run.json, where seeds were added until the claims were decided: it begins with the first number.
-    source: the version whose recorded trials it starts from.
+    source: the version whose recorded trials it starts from. batched: whether trials run together.
     """
     words = ["redraw", "run", card.study, "--preset", str(preset)]
     if source:
         words += ["--from", str(source)]
+    if batched:
+        words.append("--batch-seeds")
     until = []
     if looks and looks.get("planned"):
         parameters = {**parameters, "seeds": looks["planned"][0]}

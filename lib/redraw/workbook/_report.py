@@ -149,7 +149,8 @@ def _parameters(results: Mapping, card: Card) -> list[Setting]:
 def _command(results: Mapping, run: Mapping, card: Card) -> str:
     """The command that runs this version again."""
     source = (run.get("seeded_from") or {}).get("version")
-    return command(card, results.get("preset"), results.get("parameters", {}), looks=run.get("looks"), source=source)
+    more = {"looks": run.get("looks"), "source": source, "batched": bool(run.get("batched"))}
+    return command(card, results.get("preset"), results.get("parameters", {}), **more)
 
 
 # --- provenance ----------------------------------------------------------------------------------------------
@@ -170,6 +171,7 @@ _LABELS = {
     "libraries": "Libraries",
 }
 _ELSEWHERE = {
+    "batched",
     "calibration",
     "changed",
     "claims",
@@ -197,7 +199,18 @@ def _sentences(results: Mapping, run: Mapping) -> list[str]:
             f"{_count(trials['total'], 'trial')}: {trials.get('computed', 0):,} computed in this run, "
             f"{trials.get('reused', 0):,} taken from the store because nothing that could change them had changed."
         )
-    return said + _seeded(trials, run.get("seeded_from")) + _looks(run.get("looks"))
+    return said + _seeded(trials, run.get("seeded_from")) + _together(run.get("batched")) + _looks(run.get("looks"))
+
+
+def _together(batched: Any) -> list[str]:
+    """That networks trained side by side as one program, and what that means for repeating the run."""
+    if not isinstance(batched, Mapping):
+        return []
+    return [
+        f"{_count(batched.get('trials', 0), 'trial')} trained side by side as one program on {batched.get('device')}, "
+        f"up to {batched.get('largest group')} at a time: what they come to is what single runs come to up to "
+        "rounding, not bit for bit."
+    ]
 
 
 def _seeded(trials: Mapping, source: Any) -> list[str]:

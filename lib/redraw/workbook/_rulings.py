@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from redraw.workbook._batched import batched
 from redraw.workbook._card import Card
 from redraw.workbook._claims import Claim, Samples
 from redraw.workbook._judge import Outlook, Verdict, judge_all, outlook
@@ -17,9 +18,9 @@ def gather(trials: Iterable[Trial], **options) -> pd.DataFrame:
     """Run what is missing of `trials` and return their table, a row per trial (`trial_table`).
 
     Trials whose data cannot be reached are left out, which a line says, so that a notebook goes on with the others.
-    `options` go to `run_trials`.
+    Those of a run whose trials were batched are found as it stored them (REDRAW_BATCHED). `options` go to `run_trials`.
     """
-    trials, blocked = reachable(trials)
+    trials, blocked = reachable(batched(trials, os.environ.get("REDRAW_BATCHED")))
     if blocked:
         print(f"blocked: {blocked}")
     return trial_table(trials, run_trials(trials, **options))

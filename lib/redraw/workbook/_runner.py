@@ -20,6 +20,7 @@ import nbformat
 import pandas as pd
 
 from redraw import data
+from redraw.workbook._batched import batched, told_of
 from redraw.workbook._card import Card, CardError, ParameterError
 from redraw.workbook._command import command
 from redraw.workbook._digest import sha256_file
@@ -67,6 +68,7 @@ def run_study(
     jobs: int | None = None,
     store: Store | None = None,
     engine: Engine | None = None,
+    device: str | None = None,
     deadline: float | None = None,
     level: float = 0.95,
     looks: Mapping[str, Any] | None = None,
@@ -83,6 +85,7 @@ def run_study(
     traceback.txt, if an error ended it. The next run with the same inputs goes on from the trials that were stored.
     store: where trials are kept; one with a version's records (`find_records`) takes from them what it has not itself.
     engine: what computes the trials instead of local processes (`_engines`).
+    device: where trials that are alike run together, "cpu" or "cuda" (`_batched`); by default each runs by itself.
     deadline: minutes after which the run is ended, its processes killed; needs the main thread.
     level: the confidence of the verdicts; looks: how often they were looked at before, for run.json.
     execute: what executes the notebook, for one that was started before this call (`kernel_at_hand`).
@@ -97,6 +100,10 @@ def run_study(
             trials = module.plan(**parameters)
         except ValueError as error:
             raise ParameterError(f"parameter {error}") from None
+        single, trials = trials, batched(trials, device)
+        if device and all(one is same for one, same in zip(single, trials, strict=True)):
+            say(f"{study} has no batched trial functions: its trials run one by one")
+            device = None
         store = store or Store()
         planned, (trials, blocked) = trials, reachable(trials)
         identity = _identity(card, notebook, module, preset, parameters, planned, blocked, level)
@@ -107,10 +114,8 @@ def run_study(
                 return Run(done, False, blocked, claims)
             partial = folder / f"{identity}.partial"
             begun = _begin(partial, trials, store, say)
-            with _recorded(partial, card, preset, parameters, project.root, store):
-                foresee = (
-                    watch.foresee if engine is None else lambda missing, total: None
-                )  # others' machines are unknown
+            foresee = watch.foresee if engine is None else _unforeseen
+            with _recorded(partial, card, preset, parameters, project.root, store, device):
                 results = run_trials(
                     trials, store=store, jobs=jobs, engine=engine, on_progress=on_progress, on_missing=foresee
                 )
@@ -118,7 +123,7 @@ def run_study(
                 if store.damaged:
                     again = "replaced" if store.source else "computed again"
                     say(f"{len(store.damaged)} stored trials did not match their checksums and were {again}")
-                came = account(trials, results, store, begun["stored"])
+                came = account(trials, results, store, begun["stored"]) | {"batched": told_of(results)}
                 if store.source:
                     say(told(came))
                 table = trial_table(trials, results)
@@ -145,6 +150,7 @@ def run_study(
                         "REDRAW_JOBS": str(jobs or 1),
                         "REDRAW_HOME": str(project.root),
                         "REDRAW_LEVEL": repr(level),
+                        "REDRAW_BATCHED": device or "",
                     },
                     meanwhile=meanwhile,
                 )
@@ -175,6 +181,10 @@ def run_study(
     return Run(version, True, blocked, [verdict.to_dict() for verdict in verdicts])
 
 
+def _unforeseen(missing: list[Trial], total: int) -> None:
+    """What other machines will take is not known here."""
+
+
 @contextmanager
 def _deadline(minutes: float | None) -> Iterator[Callable[[], None]]:
     """Raise in the block when `minutes` have passed, told as RunTimedOut; the block may disarm it."""
@@ -203,7 +213,9 @@ def _deadline(minutes: float | None) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def _recorded(partial: Path, card: Card, preset: str, parameters: dict, root: Path, store: Store) -> Iterator[None]:
+def _recorded(
+    partial: Path, card: Card, preset: str, parameters: dict, root: Path, store: Store, device: str | None
+) -> Iterator[None]:
     """Whatever ends the block early is written down in the partial folder before it goes on its way."""
     try:
         yield
@@ -212,7 +224,7 @@ def _recorded(partial: Path, card: Card, preset: str, parameters: dict, root: Pa
             reason, message = _how_it_ended(error)
             record = {
                 "study": card.study,
-                "command": command(card, preset, parameters, source=store.source),
+                "command": command(card, preset, parameters, source=store.source, batched=bool(device)),
                 "preset": preset,
                 "parameters": parameters,
                 "claims_hash": card.claims_hash,
@@ -374,13 +386,16 @@ def _write(
     run = {
         "study": card.study,
         "version": version.name,
-        "command": command(card, version.preset, parameters, looks=looks, source=came["source"]),
+        "command": command(
+            card, version.preset, parameters, looks=looks, source=came["source"], batched=bool(came["batched"])
+        ),
         "preset": version.preset,
         "parameters": parameters,
         "changed": changed_parameters(card, version.preset, parameters),
         "level": level,
         "looks": looks,
         "trials_from": came["origins"],
+        "batched": came["batched"],
         "seeded_from": came["seeded_from"],
         "claims_hash": card.claims_hash,
         "claims": [claim.model_dump(mode="json") for claim in card.claims],
@@ -393,6 +408,8 @@ def _write(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **surroundings,
     }
+    if came["batched"]:
+        run["determinism"] = run["determinism"] | {"device": came["batched"]["device"]}
     scalars = table[[name for name in table if not table[name].map(lambda v: isinstance(v, list | dict)).any()]]
     scalars.to_csv(partial / "trials.csv", index=False)
     (partial / "results.json").write_text(json.dumps(results, indent=1) + "\n")

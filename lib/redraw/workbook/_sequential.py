@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ._batched import batched
 from ._card import Card, ParameterError
 from ._judge import Verdict
 from ._notebooks import execute_notebook
@@ -79,6 +80,7 @@ def until_decided(
     jobs: int | None = None,
     store: Store | None = None,
     engine: Engine | None = None,
+    device: str | None = None,
     deadline: float | None = None,
     execute: Callable[..., Any] = execute_notebook,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -104,7 +106,7 @@ def until_decided(
 
     def trials_of(seeds: int) -> list[Trial]:
         try:
-            return module.plan(**asked | {"seeds": seeds})
+            return batched(module.plan(**asked | {"seeds": seeds}), device)
         except ValueError as error:
             raise ParameterError(f"parameter {error}") from None
 
@@ -141,6 +143,7 @@ def until_decided(
         jobs=jobs,
         store=store,
         engine=engine,
+        device=device,
         deadline=None if deadline is None else max(deadline - (time.monotonic() - started) / 60, 1e-3),
         level=taken[-1].level,
         looks=_record(schedule, taken, stopped, budget_minutes, computed),

@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 
 from redraw import data
+from redraw.workbook._batched import Batched, groups, how_it_ran, in_one_process
 from redraw.workbook._checkpoint import offered
 from redraw.workbook._meaning import meaning
 from redraw.workbook._project import default_jobs
@@ -55,12 +56,14 @@ class Trial:
       stored beside the record; whatever it is given by `needs` comes as a `Result`.
     parameters: JSON values. One called `dataset` names the data the function loads: its fingerprint is part of the key.
     needs: other trials whose results this one takes, by argument name.
+    batched: how it runs together with others that are alike, if it does (`_batched`).
     """
 
     function: str
     parameters: Mapping[str, Any]
     seed: int
     needs: Mapping[str, "Trial"] = field(default_factory=dict)
+    batched: Batched | None = None
 
     @cached_property
     def key(self) -> str:
@@ -74,6 +77,8 @@ class Trial:
             "needs": {name: need.key for name, need in self.needs.items()},
             "stack": numeric_stack(),
         }
+        if self.batched:
+            material["batched"] = self.batched.material()
         return hashlib.sha256(canonical(material).encode()).hexdigest()
 
     @property
@@ -107,17 +112,57 @@ def execute(trial: Trial, store: Store) -> str:
     """
     function = _resolve(trial.function)
     _check_code(trial, function)
-    needs = {}
-    for name, need in trial.needs.items():
-        needs[name] = store.get(need.key, whole=True)
-        if needs[name] is None:
-            raise RuntimeError(f"{need.label}: needed by {trial.label} but not in the store")
+    needs = _needs(trial, store)
     taken = trial.parameters.keys() | needs.keys()
     with _single_thread(), offered(function, taken, store.checkpoint(trial.key)) as given:
         started = time.perf_counter()
         value = dict(function(seed=trial.seed, **trial.parameters, **needs, **given))
         seconds = time.perf_counter() - started + sum(checkpoint.seconds for checkpoint in given.values())
     _check_code(trial, function)
+    _keep(trial, value, seconds, store)
+    for checkpoint in given.values():
+        checkpoint.drop()
+    return trial.key
+
+
+def execute_together(trials: list[Trial], store: Store) -> None:
+    """Run trials that are batched alike as one program here, and store the result of each, with its share of the time.
+
+    When the device has too little memory for all it takes them by halves. Raises TrialError as `execute` does.
+    """
+    how = trials[0].batched
+    function, single = _resolve(how.function), _resolve(trials[0].function)
+    _check_code(trials[0], single, trials[1:])
+    calls = [{"seed": trial.seed, **trial.parameters, **_needs(trial, store)} for trial in trials]
+    with _single_thread():
+        started = time.perf_counter()
+        try:
+            values = [dict(value) for value in function(calls, device=how.device)]
+        except torch.OutOfMemoryError:
+            if len(trials) == 1:
+                raise
+            values = None
+        seconds = (time.perf_counter() - started) / len(trials)
+    if values is None:  # out here the error no longer holds what filled the memory
+        middle = len(trials) // 2
+        execute_together(trials[:middle], store)
+        execute_together(trials[middle:], store)
+        return
+    _check_code(trials[0], single, trials[1:])
+    for trial, value in zip(trials, values, strict=True):
+        _keep(trial, value, seconds, store, batched=how_it_ran(how.device, len(trials)))
+
+
+def _needs(trial: Trial, store: Store) -> dict[str, Result]:
+    """The results that a trial takes, with their tensors."""
+    needs = {name: store.get(need.key, whole=True) for name, need in trial.needs.items()}
+    if lacking := [name for name in needs if needs[name] is None]:
+        raise RuntimeError(f"{trial.needs[lacking[0]].label}: needed by {trial.label} but not in the store")
+    return needs
+
+
+def _keep(trial: Trial, value: dict, seconds: float, store: Store, **more) -> None:
+    """Store what a trial returned."""
     tensors = value.pop("tensors", None)
     body = {
         "function": trial.function,
@@ -127,20 +172,22 @@ def execute(trial: Trial, store: Store) -> str:
         "stack": numeric_stack(),
         "value": value,
         "seconds": seconds,
+        **more,
     }
     store.put(trial.key, body, tensors)
-    for checkpoint in given.values():
-        checkpoint.drop()
-    return trial.key
 
 
-def _check_code(trial: Trial, function: Callable) -> None:
+def _check_code(trial: Trial, function: Callable, beside: Iterable[Trial] = ()) -> None:
     """Refuse to run, or to keep, a trial of code that was edited after its key was made or after it was loaded.
 
     The key is made anew by the code that this process loaded: a worker may have started after the edit. The files are
-    read again too: what was imported late, or reloaded, is not what the key tells.
+    read again too: what was imported late, or reloaded, is not what the key tells. Trials `beside` it have the same
+    function and data, so that their files are read once.
     """
-    same = replace(trial).key == trial.key and meaning(function, now=True) == meaning(function)
+    same = all(replace(one).key == one.key for one in (trial, *beside))
+    same = same and meaning(function, now=True) == meaning(function)
+    if same and trial.batched:
+        same = meaning(trial.batched.function, now=True) == meaning(trial.batched.function)
     if same and "dataset" in trial.parameters:
         dataset = trial.parameters["dataset"]
         same = fingerprint(dataset, now=True) == fingerprint(dataset)
@@ -203,9 +250,9 @@ def run_trials(
     if missing and executor:
         _run(missing, store, executor, len(missing), progress, on_progress)
     elif missing:
-        jobs = min(jobs or default_jobs(), len(missing))
+        jobs = 1 if in_one_process(missing) else min(jobs or default_jobs(), len(missing))
         with (engine or _local)(missing, store, jobs) as (opened, at_once):
-            _run(missing, store, opened, at_once, progress, on_progress)
+            _run(missing, store, opened, at_once, progress, on_progress, workers=1 if engine else jobs)
     return [store.get(trial.key) for trial in trials]
 
 
@@ -281,25 +328,30 @@ def _run(
     at_once: int,
     progress: Progress,
     on_progress: Callable[[Progress], None],
+    workers: int = 1,
 ) -> None:
-    """Submit trials in order, at most `at_once` of them, each when what it needs is stored; wait for all."""
+    """Submit trials in order, at most `at_once` of them, each when what it needs is stored; wait for all.
+
+    Those that run together count as one; so many `workers` share them.
+    """
     started = time.perf_counter()
     waiting = {trial.key: trial for trial in missing}
-    running: dict[Future, Trial] = {}
+    running: dict[Future, list[Trial]] = {}
     try:
         while waiting or running:
-            unfinished = waiting.keys() | {trial.key for trial in running.values()}
+            unfinished = waiting.keys() | {trial.key for group in running.values() for trial in group}
             ready = [t for t in waiting.values() if not any(need.key in unfinished for need in t.needs.values())]
-            for trial in ready[: at_once - len(running)]:
-                running[executor.submit(_attempt, trial, store)] = waiting.pop(trial.key)
+            for group in groups(ready, workers - len(running))[: at_once - len(running)]:
+                running[executor.submit(_attempt, group[0] if group[0].batched is None else group, store)] = group
+                for trial in group:
+                    del waiting[trial.key]
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 failure = future.result()
                 if isinstance(failure, data.DataUnavailable):
                     raise failure
                 if failure:
                     raise TrialError(*failure)
-                del running[future]
-                progress.computed += 1
+                progress.computed += len(running.pop(future))
                 elapsed = time.perf_counter() - started
                 progress.seconds = elapsed / progress.computed * (progress.total - progress.done)
                 on_progress(progress)
@@ -312,20 +364,30 @@ def _run(
             future.cancel()
 
 
-def _attempt(trial: Trial, store: Store) -> tuple[str, str] | data.DataUnavailable | None:
-    """Run a trial in a worker; returns None, data that are missing, or the TrialError's line and details.
+def _attempt(work: Trial | list[Trial], store: Store) -> tuple[str, str] | data.DataUnavailable | None:
+    """Run a trial, or those that run together, in a worker; returns None, data that are missing, or the TrialError's
+    line and details.
 
     Not every exception survives pickling.
     """
     try:
-        execute(trial, store)
+        if isinstance(work, Trial):
+            execute(work, store)
+        else:
+            execute_together(work, store)
     except data.DataUnavailable as error:
         return error
     except TrialError as error:
         return str(error), error.details
     except Exception as error:
-        return f"{trial.label}: {_line(error)}", traceback.format_exc()
+        return f"{_labels(work)}: {_line(error)}", traceback.format_exc()
     return None
+
+
+def _labels(work: Trial | list[Trial]) -> str:
+    if isinstance(work, Trial):
+        return work.label
+    return work[0].label + (f" and {len(work) - 1} beside it" if len(work) > 1 else "")
 
 
 def _line(error: Exception) -> str:
