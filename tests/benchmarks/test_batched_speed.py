@@ -1,7 +1,7 @@
 """Networks trained side by side: throughput against how many they are, and what 32 cost beside one.
 
-Ratios within one run, on CUDA where there is one and on the CPU. `pytest -s` prints the table. The environment variable
-REDRAW_BENCH_MODEL names the network: lenet_300_100 (default), conv_2, conv_4 or conv_6.
+On CUDA where there is one and on the CPU. The environment variable REDRAW_BENCH_MODEL names the network: lenet_300_100
+(default), conv_2, conv_4 or conv_6.
 """
 
 import os
@@ -22,18 +22,9 @@ from redraw.training import fit, fit_many
 MEMBERS = (1, 4, 16, 32)
 MODEL = os.environ.get("REDRAW_BENCH_MODEL", "lenet_300_100")
 SHAPE = (1, 28, 28) if MODEL == "lenet_300_100" else (3, 32, 32)
+pytestmark = pytest.mark.usefixtures("single_thread")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
-
-
-@pytest.fixture(autouse=True)
-def as_trials_run():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    yield
-    torch.set_flush_denormal(False)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -85,41 +76,30 @@ def together(arrays, device, members):
 
 
 def utilization():
-    """What the driver says of the device's use at this moment, in per cent; "" where it does not say."""
+    """What the driver says of the device's use at this moment; "" where it does not say."""
     asked = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
     try:
-        return subprocess.run(asked, capture_output=True, text=True, timeout=10).stdout.split()[0]
+        return f", {subprocess.run(asked, capture_output=True, text=True, timeout=10).stdout.split()[0]} % of it busy"
     except (OSError, subprocess.TimeoutExpired, IndexError):
         return ""
 
 
-def table(arrays, device, blocks=3):
-    """Seconds by number of members, medians over blocks in turn; printed with the throughput beside one member's."""
-    together(arrays, device, 1)  # libraries are loaded, kernels chosen
-    seconds = {members: [] for members in MEMBERS}
-    for _ in range(blocks):
-        for members in MEMBERS:
-            seconds[members].append(together(arrays, device, members))
-    found = {members: median(times) for members, times in seconds.items()}
-    iterations = budget(device)["iterations"]
-    print(f"\n{MODEL} on {device}: members, seconds, members' steps a second, throughput / one, {utilization()}")
-    for members, time_taken in found.items():
-        rate = members * iterations / time_taken
-        print(f"{members:4d} {time_taken:9.3f} {rate:11.0f} {members * found[1] / time_taken:9.2f}")
-    return found
-
-
 @pytest.mark.parametrize("device", DEVICES)
-def test_throughput_against_the_number_of_members(arrays, device):
-    found = table(arrays, device)
+def test_throughput_against_the_number_of_members(arrays, device, record_ratio):
+    together(arrays, device, 1)  # libraries are loaded, kernels chosen
+    blocks = [{members: together(arrays, device, members) for members in MEMBERS} for _ in range(3)]
+    iterations, use = budget(device)["iterations"], utilization() if device == "cuda" else ""
+    for members in MEMBERS[1:]:
+        rate = members * iterations / median(seconds[members] for seconds in blocks)
+        what = f"throughput of masked {MODEL} side by side on {device}: {rate:,.0f} steps of a member a second{use}"
+        found = [members * seconds[1] / seconds[members] for seconds in blocks]
+        record_ratio(f"{members} seeds together / one, {device}", found, better="higher", what=what)
     if device == "cuda":
-        assert found[32] <= 2 * found[1]
-    else:  # where one core computes all, a member among many may cost no more than twice what it costs alone
-        assert found[16] <= 2 * 16 * found[1]
+        what = f"time of 32 {MODEL} side by side against one"
+        record_ratio("32 seeds, time / one seed", [s[32] / s[1] for s in blocks], limit=2, what=what)
 
 
-def test_one_batched_member_beside_a_single_run_on_the_cpu(arrays):
-    pairs = [(together(arrays, "cpu", 1), alone(arrays, "cpu")) for _ in range(4)][1:]
-    ratio = median(batched / single for batched, single in pairs)
-    print(f"\none batched member / a single run: {ratio:.2f}")
-    assert ratio < 3
+def test_one_batched_member_beside_a_single_run_on_the_cpu(arrays, record_ratio):
+    pairs = [(together(arrays, "cpu", 1), alone(arrays, "cpu")) for _ in range(6)][1:]
+    what = "the time of one network by `fit_many` against `fit`, on the CPU"
+    record_ratio("one batched member / a single run", [batched / one for batched, one in pairs], limit=1.5, what=what)

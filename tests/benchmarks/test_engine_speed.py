@@ -1,7 +1,4 @@
-"""What a Dask cluster of this machine costs against its process pool, and what it adds to a trial that takes no time.
-
-Run with `pytest tests/benchmarks -s` on a machine that does nothing else.
-"""
+"""What a Dask cluster of this machine costs against its process pool, and what it adds to a trial of no time."""
 
 import sys
 import time
@@ -37,20 +34,18 @@ def between(trials, root, engine=None, jobs=JOBS):
     return done[-1] - done[0]
 
 
-def test_throughput_of_trials_of_five_seconds(tmp_path):
-    """At least 0.9 of the process pool's."""
-    trials = [trial("sleeps", seed, seconds=5.0) for seed in range(4 * JOBS)]
-    pool = between(trials, tmp_path / "pool")
-    dask = between(trials, tmp_path / "dask", engine_of("dask", JOBS)[0])
-    print(f"throughput: {pool / dask:.3f} of the process pool's")
-    assert pool / dask >= 0.9
+def test_throughput_of_trials_of_five_seconds(tmp_path, record_ratio):
+    trials, found = [trial("sleeps", seed, seconds=5.0) for seed in range(4 * JOBS)], []
+    for i in range(2):
+        pool = between(trials, tmp_path / f"pool {i}")
+        found.append(pool / between(trials, tmp_path / f"dask {i}", engine_of("dask", JOBS)[0]))
+    what = f"throughput of trials of 5 s, a local Dask cluster against the process pool, {JOBS} workers"
+    record_ratio("Dask / process pool", found, limit=0.9, better="higher", what=what)
 
 
-def test_overhead_of_two_thousand_trials_that_take_no_time(tmp_path):
-    """What a trial costs beyond its execution in one process: under 20 ms."""
-    count, few = 2000, 100
+def test_overhead_of_two_thousand_trials_that_take_no_time(tmp_path, record_ratio):
+    count, few = 2000, 200
     here = between([trial("tiny", seed) for seed in range(few)], tmp_path / "here", jobs=1) / (few - 1)
     dask = between([trial("tiny", seed) for seed in range(count)], tmp_path / "dask", engine_of("dask", JOBS)[0])
-    dask /= count - 1
-    print(f"a trial: {1e3 * here:.1f} ms here, {1e3 * dask:.1f} ms on Dask with {JOBS} workers")
-    assert dask - here / JOBS < 0.020
+    what = f"{count:,} trials that take no time: a trial's time beyond its execution in one process, {JOBS} workers"
+    record_ratio("Dask, overhead of a trial", 1e3 * (dask / (count - 1) - here / JOBS), limit=20, unit="ms", what=what)
