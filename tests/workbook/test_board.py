@@ -181,6 +181,20 @@ def test_a_claim_stands_where_the_strongest_preset_that_tested_it_says(reports, 
     assert stands["lottery_ticket.L7"][0] == "not_tested"
 
 
+def test_a_later_run_that_leaves_a_claim_out_does_not_unsay_it(reports, make_version, make_card):
+    card = make_card()
+    make_version(card, name="0001-laptop-aaaa1111", samples={"L4": Samples.of([99.0, 99.1, 98.9])})
+    make_version(card, name="0002-laptop-bbbb2222", samples={"L4": Samples.of([50.0, 50.1, 49.9])})
+    make_version(
+        card, name="0003-laptop-cccc3333", samples={"L4": Samples.not_tested("this run made no such networks")}
+    )
+    page = read(write_board(reports, [card]))
+    (stand,) = page.select("[id='lottery_ticket.L4']")
+    assert stand["data-verdict"] == "contradicted", "by the newest that tested it"
+    assert stand.select_one(".found a")["href"] == "lottery_ticket/0002-laptop-bbbb2222/report.html#claim-L4"
+    assert [link["href"] for link in page.select(".preset a")] == ["lottery_ticket/0003-laptop-cccc3333/report.html"]
+
+
 def test_the_card_shows_the_figure_that_the_notebook_shows_first(reports, make_version, make_card):
     folder = make_version()
     (folder / "figures" / "aaa.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")

@@ -104,7 +104,8 @@ def _top(scores: Tensor, kept: Tensor, count: int) -> Tensor:
         return kept.clone()
     if count == 0:
         return torch.zeros_like(kept)
-    scores = scores.masked_fill(~kept, -torch.inf)
+    if not kept.all():  # a copy, which is as large as all weights
+        scores = scores.masked_fill(~kept, -torch.inf)
     threshold = scores.kthvalue(len(scores) - count + 1).values  # selects in linear time, where a sort would not
     top = scores > threshold
     ties = (scores == threshold).nonzero().squeeze(1)

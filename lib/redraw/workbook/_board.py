@@ -19,7 +19,7 @@ from . import _pages as pages
 from ._board_picture import draw_board
 from ._card import Card
 from ._ruling import ReportError, Ruling, read_json, rule_rows, short
-from ._versions import Version, newest_versions
+from ._versions import Version, newest_versions, versions
 
 _FIGURE = re.compile(r'"figure": "([A-Za-z0-9_.-]+)"')
 _SHARE = ["reproduced", "contradicted", "inconclusive", "paper_error"]
@@ -100,9 +100,9 @@ def write_board(reports: Path, cards: Sequence[Card]) -> Path:
 
     Each study is listed in the order of `cards` with its newest complete version of each preset (paper, laptop,
     then smoke); one that was never run is listed as such. A claim stands where the strongest preset that tested it
-    says, and `index.html#STUDY.CLAIM` leads to it whatever version that is. Links and pictures are relative; the page
-    fetches nothing from outside its folder, and runs one script, which its content policy names by hash and without
-    which it only cannot be filtered. Files are replaced in one step each, and only where they change; the same
+    says, in its newest version that did, and `index.html#STUDY.CLAIM` leads to it whatever version that is. Links and
+    pictures are relative; the page fetches nothing from outside its folder, and runs one script, which its content
+    policy names by hash and without which it only cannot be filtered. Files are replaced in one step each, and only where they change; the same
     reports and cards give the same bytes. A study's page is made again only when one of its files has changed.
     """
     reports = Path(reports)
@@ -162,7 +162,7 @@ def show_board(reports: Path, cards: Sequence[Card], height: int = 640):
 def _row(reports: Path, card: Card) -> Row:
     entries = [_entry(version, card) for version in newest_versions(reports, card.study).values()]
     picture = next(filter(None, map(_picture, entries)), None)
-    return Row(card, [short(paper) for paper in card.papers], entries, picture, _standing(card, entries))
+    return Row(card, [short(paper) for paper in card.papers], entries, picture, _standing(reports, card, entries))
 
 
 def _entry(version: Version, card: Card) -> Entry:
@@ -192,14 +192,31 @@ def _picture(entry: Entry) -> str | None:
     return quote(f"{entry.version.study}/{entry.version.name}/figures/{name}")
 
 
-def _standing(card: Card, entries: Sequence[Entry]) -> list[Standing]:
-    """Where each claim of a study stands: the strongest preset's ruling that tested it, or else the strongest's."""
+def _standing(reports: Path, card: Card, entries: Sequence[Entry]) -> list[Standing]:
+    """Where each claim of a study stands: the strongest preset's ruling that tested it, or else the strongest's.
+
+    A later run of a preset that was made with other parameters, and so did not test a claim, does not unsay what the
+    newest that did test it found.
+    """
     standing: dict[str, Standing] = {}
     for entry in entries:
         for ruling in entry.rulings:
-            if ruling.id not in standing or ruling.tested and not standing[ruling.id].ruling.tested:
-                standing[ruling.id] = Standing(ruling, entry, f"{card.study}.{ruling.id}")
+            _consider(standing, ruling, entry, card)
+        known = set(standing)
+        for version in reversed(versions(reports, card.study)):
+            if all(claim.ruling.tested for claim in standing.values()):
+                break
+            if version.preset == entry.version.preset and version != entry.version:
+                before = _entry(version, card)
+                for ruling in before.rulings:
+                    if ruling.id in known:
+                        _consider(standing, ruling, before, card)
     return list(standing.values())
+
+
+def _consider(standing: dict[str, Standing], ruling: Ruling, entry: Entry, card: Card) -> None:
+    if ruling.id not in standing or ruling.tested and not standing[ruling.id].ruling.tested:
+        standing[ruling.id] = Standing(ruling, entry, f"{card.study}.{ruling.id}")
 
 
 _STRENGTH = ("seeds", "interval", "level", "p_value", "seeds_needed")
