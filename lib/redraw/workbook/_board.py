@@ -102,8 +102,9 @@ def write_board(reports: Path, cards: Sequence[Card]) -> Path:
     then smoke); one that was never run is listed as such. A claim stands where the strongest preset that tested it
     says, in its newest version that did, and `index.html#STUDY.CLAIM` leads to it whatever version that is. Links and
     pictures are relative; the page fetches nothing from outside its folder, and runs one script, which its content
-    policy names by hash and without which it only cannot be filtered. Files are replaced in one step each, and only where they change; the same
-    reports and cards give the same bytes. A study's page is made again only when one of its files has changed.
+    policy names by hash and without which it only cannot be filtered. Files are replaced in one step each, and only
+    where they change; the same reports and cards give the same bytes. A study's page is made again only when one of
+    its files has changed.
     """
     reports = Path(reports)
     reports.mkdir(parents=True, exist_ok=True)
