@@ -42,6 +42,19 @@ def forest(ax):
     ax.set(title="Estimates with intervals", xlabel="exponent a")
 
 
+def against_limits(ax):
+    frame = pd.DataFrame(
+        {
+            "label": ["steps", "runs", "memory"],
+            "median": [0.4, 0.95, 1.1],
+            "low": [0.35, 0.9, 1.05],
+            "high": [0.5, 1.02, 1.2],
+            "held": [True, True, False],
+        }
+    )
+    plotting.against_limits(ax, frame)
+
+
 def bands(ax):
     grid = np.linspace(18, 24, 7)
     parts = [
@@ -179,7 +192,7 @@ KINDS = {
     function.__name__: function
     for function in (
         *(curves, forest, bands, profiles, heat_map, picture_wall, marked_histogram, critical_difference, lines),
-        *(log_ticks, lineage, slopes, spread, ends, labelled_points),
+        *(log_ticks, lineage, slopes, spread, ends, labelled_points, against_limits),
     )
 }
 DRAWN_WITH_ANOTHER = {"paper_points": "curves", "remaining_axis": "curves", "legend_below": "lines"}
