@@ -22,6 +22,16 @@ for number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
+
+@pytest.fixture
+def single_thread():
+    """One thread, and subnormals as zero: as trials run."""
+    from redraw.workbook._trials import _single_thread  # what loads torch, only where it is asked for
+
+    with _single_thread():
+        yield
+
+
 CARD = """\
 study: tiny
 title: A tiny study

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-import torch
 
 from redraw._benchmarks import Ratio, write_benchmarks
 
@@ -66,17 +65,6 @@ def interleaved():
         return ratios
 
     return measure
-
-
-@pytest.fixture
-def single_thread():
-    """One thread, and subnormals as zero: as trials run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    yield
-    torch.set_flush_denormal(False)
-    torch.set_num_threads(threads)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -28,14 +28,7 @@ BUDGET = {"iterations": 200, "batch_size": 60, "evaluate_every": 20}
 SHORT = {"iterations": 60, "batch_size": 20, "evaluate_every": 4}
 
 
-@pytest.fixture(autouse=True)
-def as_trials_run():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    yield
-    torch.set_flush_denormal(False)
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 
 def noise():
