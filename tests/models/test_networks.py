@@ -1,10 +1,22 @@
+from functools import partial
 from math import prod
 
 import pytest
 import torch
 from torch import nn
 
-from redraw.models import conv, initialize, lenet_300_100
+from redraw.models import (
+    conv,
+    initialize,
+    lenet_5,
+    lenet_300_100,
+    narrow_conv_2,
+    resnet_18,
+    resnet_20,
+    small_conv,
+    small_resnet,
+    strided_conv,
+)
 from redraw.pruning import Masks
 from redraw.seeds import generator
 
@@ -80,3 +92,23 @@ def test_conv_without_linear_shortcuts_is_nonlinear_between_any_two_layers():
 def test_other_depths_are_refused(layers):
     with pytest.raises(ValueError, match=rf"^layers: must be one of 2, 4, 6, got {layers}$"):
         conv(layers)
+
+
+CONVOLUTIONAL = {f"conv_{layers}": partial(conv, layers) for layers in (2, 4, 6)} | {
+    network.__name__: network
+    for network in (lenet_5, narrow_conv_2, resnet_18, resnet_20, small_conv, small_resnet, strided_conv)
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_convolutional_networks_say_that_they_need_pictures(name):
+    with pytest.raises(ValueError, match=r"^shape: must be pictures \(channels, height, width\), got \(64,\)$"):
+        CONVOLUTIONAL[name]((64,))
+
+
+@pytest.mark.parametrize(("name", "least"), [("lenet_5", 12), ("narrow_conv_2", 2), ("conv_2", 2), ("conv_6", 8)])
+def test_too_small_pictures_are_refused_and_the_smallest_are_not(name, least):
+    network = CONVOLUTIONAL[name]
+    assert network((1, least, least))(torch.zeros(2, 1, least, least)).shape == (2, 10)
+    with pytest.raises(ValueError, match=f"^shape: must be pictures of at least {least}x{least}, got {least - 1}x30$"):
+        network((1, least - 1, 30))

@@ -23,11 +23,6 @@ def test_lenet_5_takes_other_pictures(shape):
     assert ready(lenet_5(shape, classes=4))(torch.zeros(2, *shape)).shape == (2, 4)
 
 
-def test_lenet_5_refuses_pictures_that_are_too_small():
-    with pytest.raises(ValueError, match="^shape: must be pictures of at least 12x12, got 11x12$"):
-        lenet_5((1, 11, 12))
-
-
 @pytest.mark.parametrize("hidden", [(), (7,), (7, 5)])
 def test_a_perceptron_has_the_layers_it_is_asked_for(hidden):
     model = perceptron((2, 3), hidden, classes=4)

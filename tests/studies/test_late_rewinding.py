@@ -39,7 +39,7 @@ def tickets(dense):
 
 
 def end(result):
-    return _rewound.checkpoint(result.tensors, 30).state
+    return _rewound.checkpoint_at(result.tensors, 30).state
 
 
 def masks_of(result):
@@ -65,7 +65,7 @@ def check_resumed(network=small_resnet, optimizer="sgd"):
     there = _rewound.state_of(model)
     assert [one.iteration for one in kept] == [0, 5, 11]
     for one in kept:
-        stored = _rewound.checkpoint(one.tensors() | {"at_51.state.x": torch.zeros(1)}, one.iteration)
+        stored = _rewound.checkpoint_at(one.tensors() | {"at_51.state.x": torch.zeros(1)}, one.iteration)
         _rewound.train(recipe, model, masks, dataset, stored, (0, "another"))
         for name, value in model.state_dict().items():
             torch.testing.assert_close(value, there[name], rtol=2e-3, atol=2e-4, msg=f"{name} from {one.iteration}")
@@ -111,7 +111,7 @@ def by_hand(state, stream, masks, first, moments=None):
 def test_a_ticket_is_what_is_left_from_iteration_k(dense, tickets):
     """Half of the weights, the largest of the trained network, from its state at k, by hand; then half of the rest."""
     theta = initialize(lenet_300_100((64,)), "glorot_normal", generator(3, "theta_0")).state_dict()
-    start = _rewound.checkpoint(dense.tensors, 0)
+    start = _rewound.checkpoint_at(dense.tensors, 0)
     assert all(torch.equal(start.state[name], theta[name]) for name in theta) and not start.optimizer
     before, shares = end(dense), []
     for number, ticket in enumerate(tickets, 1):
@@ -120,7 +120,7 @@ def test_a_ticket_is_what_is_left_from_iteration_k(dense, tickets):
         for name in masks:
             assert torch.equal(masks[name], before[name].abs() >= line)
             assert not end(ticket)[name][~masks[name]].any()
-        there = _rewound.checkpoint(dense.tensors, K)
+        there = _rewound.checkpoint_at(dense.tensors, K)
         moments = {}
         for name, value in there.optimizer.items():
             moments.setdefault(int(name.split(".")[0]), {})[name.split(".")[1]] = value.clone()
@@ -155,7 +155,7 @@ def test_siblings_differ_in_the_order_of_the_data(dense, tickets):
 
 
 def test_a_sibling_is_trained_as_by_hand(dense):
-    there = _rewound.checkpoint(dense.tensors, 0)
+    there = _rewound.checkpoint_at(dense.tensors, 0)
     other = by_hand(there.state, ("sibling", 0, 0), masks_of(dense), 0)
     found = study.sibling(seed=3, k=0, round=0, points=2, examples=360, dense=dense, **asdict(RECIPE))
     away = sum((end(dense)[n] - other[n]).square().sum().item() for n in masks_of(dense)) ** 0.5
@@ -168,13 +168,13 @@ def test_a_sibling_is_trained_as_by_hand(dense):
 def test_each_way_starts_where_it_says_and_learns_as_fast_as_it_says(dense, monkeypatch):
     seen = {}
 
-    def train(recipe, model, masks, dataset, start, stream, *, rates=None, keep=()):
+    def train(recipe, model, masks, dataset, start, stream, *, rates=None, keep=(), saved=None):
         seen.update(start=start, rates=rates, masks=masks, fresh=model.state_dict())
 
     monkeypatch.setattr(study, "train", train)
     recipe = asdict(replace(RECIPE, schedule="step"))
     rates = [1.2e-3] * 15 + [1.2e-4] * 8 + [1.2e-5] * 7
-    at = {k: _rewound.checkpoint(dense.tensors, k).state for k in (0, K, 30)}
+    at = {k: _rewound.checkpoint_at(dense.tensors, k).state for k in (0, K, 30)}
     expected = {
         "rewound": (at[K], rates[K:]),
         "reset": (at[0], rates),

@@ -3,6 +3,8 @@
 from torch import nn
 from torch.nn.utils import skip_init
 
+from redraw.models._pictures import pictures
+
 WIDTHS = {2: (64,), 4: (64, 128), 6: (64, 128, 256)}
 
 
@@ -10,11 +12,12 @@ def conv(layers: int, shape: tuple[int, ...] = (3, 32, 32), classes: int = 10) -
     """`layers` (2, 4 or 6) 3x3 convolutions in pairs of 64, 128, 256 channels, each pair followed by 2x2 max-pooling,
     then fully connected 256, 256 and logits (N, classes), ReLU between. Inputs (N, C, H, W).
 
-    Parameters are left unset: initialize them with `redraw.models.initialize`. Raises ValueError for other depths.
+    Parameters are left unset: initialize them with `redraw.models.initialize`. Raises ValueError for other depths, and
+    for inputs that are no pictures or that pooling leaves nothing of.
     """
     if layers not in WIDTHS:
         raise ValueError(f"layers: must be one of {', '.join(map(str, WIDTHS))}, got {layers}")
-    channels, height, width = shape
+    channels, height, width = pictures(shape, least=2 ** (layers // 2))
     modules: list[nn.Module] = []
     for out in WIDTHS[layers]:
         for _ in range(2):

@@ -3,6 +3,8 @@
 from torch import nn
 from torch.nn.utils import skip_init
 
+from redraw.models._pictures import pictures
+
 
 def lenet_5(shape: tuple[int, ...] = (1, 28, 28), classes: int = 10) -> nn.Sequential:
     """Inputs (N, C, H, W) -> 6 and 16 maps of 5x5 convolutions, each pooled by two -> 120 -> 84 -> logits (N, classes).
@@ -10,13 +12,11 @@ def lenet_5(shape: tuple[int, ...] = (1, 28, 28), classes: int = 10) -> nn.Seque
     The first convolution is padded by 2, as the 32x32 pictures of the original were; 61,470 weights on MNIST. Unlike
     the original: ReLU, max-pooling, every map connected to every map, a linear output.
 
-    Parameters are left unset: initialize them with `redraw.models.initialize`. Raises ValueError for pictures smaller
-    than 12x12.
+    Parameters are left unset: initialize them with `redraw.models.initialize`. Raises ValueError for inputs that are
+    no pictures of at least 12x12.
     """
-    channels, height, width = shape
+    channels, height, width = pictures(shape, least=12)
     height, width = (height // 2 - 4) // 2, (width // 2 - 4) // 2
-    if height < 1 or width < 1:
-        raise ValueError(f"shape: must be pictures of at least 12x12, got {shape[1]}x{shape[2]}")
     return nn.Sequential(
         skip_init(nn.Conv2d, channels, 6, 5, padding=2),
         nn.ReLU(),

@@ -3,6 +3,8 @@
 from torch import nn
 from torch.nn.utils import skip_init
 
+from redraw.models._pictures import pictures
+
 
 def narrow_conv_2(
     shape: tuple[int, ...] = (1, 28, 28), classes: int = 10, channels: int = 6, hidden: int = 64
@@ -11,9 +13,10 @@ def narrow_conv_2(
     `hidden` and logits (N, classes), ReLU between; 80,528 parameters for pictures of 28x28.
 
     Conv-2 (arXiv 1803.03635, Figure 2) has 64 channels and 256 hidden units; no batch normalization, as there.
-    Parameters are left unset: initialize them with `redraw.models.initialize`.
+    Parameters are left unset: initialize them with `redraw.models.initialize`. Raises ValueError for inputs that are
+    no pictures of at least 2x2.
     """
-    inputs, height, width = shape
+    inputs, height, width = pictures(shape, least=2)
     return nn.Sequential(
         skip_init(nn.Conv2d, inputs, channels, 3, padding=1),
         nn.ReLU(),

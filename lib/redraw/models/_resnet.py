@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from redraw.models._pictures import pictures
+
 
 class Block(nn.Module):
     """y = ReLU(BN(conv(ReLU(BN(conv(x))))) + shortcut(x)): (N, C, H, W) -> (N, channels, H / stride, W / stride)."""
@@ -30,8 +32,10 @@ def resnet_18(shape: tuple[int, ...] = (3, 32, 32), classes: int = 10, width: in
 
     11,173,962 parameters on CIFAR-10. Convolutions and the last layer are left unset: initialize them with
     `redraw.models.initialize`; batch normalization starts at scale 1 and shift 0.
+    Raises ValueError for inputs that are no pictures.
     """
-    modules: list[nn.Module] = [_conv(shape[0], width, 3, 1), nn.BatchNorm2d(width), nn.ReLU()]
+    channels, _, _ = pictures(shape)
+    modules: list[nn.Module] = [_conv(channels, width, 3, 1), nn.BatchNorm2d(width), nn.ReLU()]
     inputs = width
     for stage in range(4):
         channels = width * 2**stage

@@ -3,6 +3,7 @@
 from torch import nn
 from torch.nn.utils import skip_init
 
+from redraw.models._pictures import pictures
 from redraw.models._resnet import Block
 
 
@@ -13,14 +14,17 @@ def resnet_20(shape: tuple[int, ...] = (3, 32, 32), classes: int = 10, width: in
     272,474 parameters on CIFAR-10: where channels change the shortcut is a 1x1 convolution, as in open_lth, and not
     padded as in the paper. Convolutions and the last layer are left unset: initialize them with
     `redraw.models.initialize`; batch normalization starts at scale 1 and shift 0.
+    Raises ValueError for inputs that are no pictures.
     """
-    return nn.Sequential(_conv(shape[0], width, 1), nn.BatchNorm2d(width), nn.ReLU(), *_stages(width, 3, classes))
+    channels, _, _ = pictures(shape)
+    return nn.Sequential(_conv(channels, width, 1), nn.BatchNorm2d(width), nn.ReLU(), *_stages(width, 3, classes))
 
 
 def small_resnet(shape: tuple[int, ...] = (1, 28, 28), classes: int = 10, width: int = 16) -> nn.Sequential:
     """As `resnet_20` with one block a stage, after a convolution of stride 2 and 2x2 max-pooling: pictures of 28x28
     reach the blocks at 7x7, which keeps a step on a CPU near that of a perceptron. 77,754 parameters."""
-    stem = [_conv(shape[0], width, 2), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
+    channels, _, _ = pictures(shape)
+    stem = [_conv(channels, width, 2), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)]
     return nn.Sequential(*stem, *_stages(width, 1, classes))
 
 

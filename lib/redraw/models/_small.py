@@ -6,6 +6,8 @@ from math import prod
 from torch import nn
 from torch.nn.utils import skip_init
 
+from redraw.models._pictures import pictures
+
 
 def perceptron(shape: tuple[int, ...], hidden: Sequence[int] = (), classes: int = 10) -> nn.Sequential:
     """Inputs (N, *shape) -> the layers `hidden`, ReLU after each -> logits (N, classes).
@@ -25,9 +27,10 @@ def small_conv(shape: tuple[int, ...] = (1, 28, 28), classes: int = 10) -> nn.Se
     """Inputs (N, C, H, W) -> 8 and 16 maps of 3x3 convolutions with stride 2 and padding 1, ReLU after each -> logits
     (N, classes).
 
-    Parameters are left unset: initialize them with `redraw.models.initialize`.
+    Parameters are left unset: initialize them with `redraw.models.initialize`. Raises ValueError for inputs that are
+    no pictures.
     """
-    channels, height, width = shape
+    channels, height, width = pictures(shape)
     for _ in range(2):
         height, width = (height + 1) // 2, (width + 1) // 2
     return nn.Sequential(

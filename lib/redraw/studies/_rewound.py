@@ -1,9 +1,10 @@
 """How networks of the study `late_rewinding` train: from a checkpoint, with its weights, optimizer state and place in
 the learning-rate schedule, in an order of the data of their own; and which units a structured pruning removes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -47,14 +48,14 @@ class Checkpoint:
     optimizer: dict[str, Tensor]
 
     def tensors(self) -> dict[str, Tensor]:
-        """As stored with a trial, under names that `checkpoint` reads."""
+        """As stored with a trial, under names that `checkpoint_at` reads."""
         place = f"at_{self.iteration}"
         return {f"{place}.state.{name}": value for name, value in self.state.items()} | {
             f"{place}.optimizer.{name}": value for name, value in self.optimizer.items()
         }
 
 
-def checkpoint(tensors: Mapping[str, Tensor], iteration: int) -> Checkpoint:
+def checkpoint_at(tensors: Mapping[str, Tensor], iteration: int) -> Checkpoint:
     """The checkpoint of an iteration among a trial's tensors."""
     found = []
     for kind in ("state", "optimizer"):
@@ -97,30 +98,63 @@ def train(
     *,
     keep: Sequence[int] = (),
     rates: Sequence[float] | None = None,
+    saved=None,
 ) -> list[Checkpoint]:
     """Train `model` from `start` to the end of the recipe under the masks, the data in the order of `stream`.
 
     From `start` come the weights, the optimizer's state and the place in the schedule; `rates` replaces the learning
     rate of each step. Returns checkpoints of the iterations `keep`; the model keeps its final weights.
+
+    saved: what a trial that is given a `checkpoint` keeps its middle in. Training saves there when it is due, and goes
+    on from what it finds there as if nothing had interrupted it: from the weights, the optimizer's state, the
+    iterations `keep` that were past and the state of the generator that changes the pictures. The order of the data is
+    drawn again up to that place.
     """
-    model.load_state_dict({name: value.to(recipe.device) for name, value in start.state.items()})
+    order, pictures = generator(*stream, "order"), generator(*stream, "pictures")
+    now, kept = start, None
+    if saved and (found := saved.load()):
+        values, tensors = found
+        now = checkpoint_at(tensors, values["now"])
+        kept = [checkpoint_at(tensors, iteration) for iteration in values["kept"]]
+        pictures.set_state(tensors["pictures"])
+    model.load_state_dict({name: value.to(recipe.device) for name, value in now.state.items()})
     optimizer = _optimizer(recipe, model)
-    _restore(optimizer, start.optimizer)
+    _restore(optimizer, now.optimizer)
     if masks.kept < masks.total:
         masks.hold(model, optimizer)
-    order, pictures = generator(*stream, "order"), generator(*stream, "pictures")
-    feed = batches(dataset.train_x, dataset.train_y, recipe.batch_size, order)
+    if kept is None:
+        kept = [_snapshot(model, optimizer, start.iteration)] if start.iteration in keep else []
+    done = now.iteration - start.iteration
+    feed = _batches(dataset, recipe.batch_size, order, done)
     if recipe.augment:
         feed = ((cropped_and_flipped(x, pictures), y) for x, y in feed)
     rates = rates or [learning_rate(recipe, i) for i in range(start.iteration, recipe.iterations)]
-    kept = [_snapshot(model, optimizer, start.iteration)] if start.iteration in keep else []
-    optimizer.param_groups[0]["lr"] = rates[0]
-    for step, _ in steps(model, feed, optimizer, len(rates)):
-        if start.iteration + step in keep:
-            kept.append(_snapshot(model, optimizer, start.iteration + step))
-        if step < len(rates):
-            optimizer.param_groups[0]["lr"] = rates[step]
+    optimizer.param_groups[0]["lr"] = rates[done]
+    for _ in steps(model, feed, optimizer, len(rates) - done):
+        done += 1
+        iteration = start.iteration + done
+        if iteration in keep:
+            kept.append(_snapshot(model, optimizer, iteration))
+        if done < len(rates):
+            optimizer.param_groups[0]["lr"] = rates[done]
+            if saved and saved.due:
+                _save(saved, [*kept, _snapshot(model, optimizer, iteration)], pictures)
     return kept
+
+
+def _batches(dataset: data.Dataset, batch_size: int, order: torch.Generator, done: int) -> Iterator:
+    """The batches after the first `done`: of the epochs before, only the permutations are drawn."""
+    epochs, within = divmod(done, len(dataset.train_x) // batch_size)
+    for _ in range(epochs):
+        torch.randperm(len(dataset.train_x), generator=order)
+    return islice(batches(dataset.train_x, dataset.train_y, batch_size, order), within, None)
+
+
+def _save(saved, moments: Sequence[Checkpoint], pictures: torch.Generator) -> None:
+    """The checkpoints kept so far, and last the present one."""
+    tensors = {name: value for one in moments for name, value in one.tensors().items()}
+    *kept, now = (one.iteration for one in moments)
+    saved.save({"now": now, "kept": kept}, tensors | {"pictures": pictures.get_state()})
 
 
 def fresh(model: nn.Module) -> Checkpoint:

@@ -14,7 +14,7 @@ from redraw.pruning import Masks, magnitude
 from redraw.studies._rewound import (
     Checkpoint,
     Recipe,
-    checkpoint,
+    checkpoint_at,
     fresh,
     learning_rate,
     make,
@@ -37,21 +37,32 @@ DEEP = ("resnet_20_cifar10", "resnet_fashion", "conv_2_fashion")  # the first th
 STATISTICS = 2000  # training examples that batch-norm statistics on a line are computed from
 STABLE = 2.0  # per cent of error, the bound of 1912.05671
 COMMON = (0.0, 0.02, 0.05)  # kept whatever is asked for, so that runs that rewind to some of these share networks
-LONG = 10_000  # iterations from which networks keep a checkpoint while they train
 EARLY = 0.1  # of the training: the latest rewinding that claims about early iterations speak of
 
 
-def dense(*, seed: int, keep: Sequence[int], **recipe) -> dict:
+# Each trial function is offered a `checkpoint`, in which hours of training keep their middle (`_rewound.train`).
+
+
+def dense(*, seed: int, keep: Sequence[int], checkpoint=None, **recipe) -> dict:
     """The whole network trained once; the iterations `keep` are stored with the optimizer's state, and the end."""
     recipe = Recipe(**recipe)
     dataset, model = make(recipe, seed, "theta_0")
-    kept = train(recipe, model, Masks.dense(model), dataset, fresh(model), (seed, "dense"), keep=keep)
+    masks, start = Masks.dense(model), fresh(model)
+    kept = train(recipe, model, masks, dataset, start, (seed, "dense"), keep=keep, saved=checkpoint)
     tensors = {name: value for one in kept for name, value in one.tensors().items()}
     return tested(model, dataset) | {"remaining": 1.0, "tensors": tensors | _final(recipe, model)}
 
 
 def ticket(
-    *, seed: int, k: int, round: int, rate: float, dense: Result, previous: Result | None = None, **recipe
+    *,
+    seed: int,
+    k: int,
+    round: int,
+    rate: float,
+    dense: Result,
+    previous: Result | None = None,
+    checkpoint=None,
+    **recipe,
 ) -> dict:
     """Round `round` of iterative magnitude pruning with rewinding to iteration k: what is left of the previous round's
     network (at first the dense one) when the fraction `rate` that is smallest over the whole network has gone, from the
@@ -60,7 +71,8 @@ def ticket(
     dataset, model = make(recipe, seed, "theta_0")
     before = previous or dense
     masks = magnitude(_end(before, recipe), _masks(before, model), rate, scope="global")
-    train(recipe, model, masks, dataset, checkpoint(dense.tensors, k), (seed, "ticket", k, round))
+    start = checkpoint_at(dense.tensors, k)
+    train(recipe, model, masks, dataset, start, (seed, "ticket", k, round), saved=checkpoint)
     return tested(model, dataset) | {
         "remaining": masks.remaining,
         "distance": _distance(_end(dense, recipe), state_of(model), masks),
@@ -69,7 +81,16 @@ def ticket(
 
 
 def sibling(
-    *, seed: int, k: int, round: int, points: int, examples: int, dense: Result, first: Result | None = None, **recipe
+    *,
+    seed: int,
+    k: int,
+    round: int,
+    points: int,
+    examples: int,
+    dense: Result,
+    first: Result | None = None,
+    checkpoint=None,
+    **recipe,
 ) -> dict:
     """The network `first` (the dense one, or a ticket of rewinding to k) trained once more from the dense network's
     state at k in another order of the data, and the test error (%) at `points` places between the two, on the first
@@ -78,7 +99,8 @@ def sibling(
     recipe = Recipe(**recipe)
     dataset, model = make(recipe, seed, "theta_0")
     masks = _masks(first or dense, model)
-    train(recipe, model, masks, dataset, checkpoint(dense.tensors, k), (seed, "sibling", k, round))
+    start = checkpoint_at(dense.tensors, k)
+    train(recipe, model, masks, dataset, start, (seed, "sibling", k, round), saved=checkpoint)
     ends = (_end(first or dense, recipe), state_of(model))
     x, y, found = dataset.test_x[:examples], dataset.test_y[:examples], tested(model, dataset)
     plain = [100 * e for e in line_errors(model, *ends, x, y, points=points)]
@@ -98,7 +120,9 @@ def sibling(
     }
 
 
-def retrained(*, seed: int, arm: str, k: int, remaining: float, dense: Result, **recipe) -> dict:
+def retrained(
+    *, seed: int, arm: str, k: int, remaining: float, dense: Result, checkpoint=None, **recipe
+) -> dict:
     """The dense network pruned once to the fraction `remaining` (smallest weights over the whole network) and then:
 
     rewound        trained from its state at iteration k to the end
@@ -115,17 +139,17 @@ def retrained(*, seed: int, arm: str, k: int, remaining: float, dense: Result, *
     rates = [learning_rate(recipe, i) for i in range(recipe.iterations)]
     trained = Checkpoint(0, _end(dense, recipe), {})
     start, rates = {
-        "rewound": lambda: (checkpoint(dense.tensors, k), rates[k:]),
-        "reset": lambda: (checkpoint(dense.tensors, 0), rates),
+        "rewound": lambda: (checkpoint_at(dense.tensors, k), rates[k:]),
+        "reset": lambda: (checkpoint_at(dense.tensors, 0), rates),
         "lr_rewound": lambda: (trained, rates[k:]),
         "finetuned": lambda: (trained, rates[-1:] * len(rates[k:])),
         "reinitialized": lambda: (fresh(model), rates),
     }[arm]()
-    train(recipe, model, masks, dataset, start, (seed, "retrained"), rates=rates)
+    train(recipe, model, masks, dataset, start, (seed, "retrained"), rates=rates, saved=checkpoint)
     return tested(model, dataset) | {"remaining": masks.remaining}
 
 
-def structured(*, seed: int, arm: str, keep: float, dense: Result, **recipe) -> dict:
+def structured(*, seed: int, arm: str, keep: float, dense: Result, checkpoint=None, **recipe) -> dict:
     """A network of which each layer keeps the fraction `keep` of its units, those with the largest weights in L1 norm:
 
     ticket     from its initial weights to the end
@@ -140,11 +164,11 @@ def structured(*, seed: int, arm: str, keep: float, dense: Result, **recipe) -> 
     masks = structured_masks(_end(dense, recipe), Masks.dense(model), keep)
     last = learning_rate(recipe, recipe.iterations - 1)
     start, rates = {
-        "ticket": lambda: (checkpoint(dense.tensors, 0), None),
+        "ticket": lambda: (checkpoint_at(dense.tensors, 0), None),
         "scratch": lambda: (fresh(model), None),
         "finetuned": lambda: (Checkpoint(0, _end(dense, recipe), {}), [last] * (recipe.iterations // 4)),
     }[arm]()
-    train(recipe, model, masks, dataset, start, (seed, "structured"), rates=rates)
+    train(recipe, model, masks, dataset, start, (seed, "structured"), rates=rates, saved=checkpoint)
     return tested(model, dataset) | {"remaining": masks.remaining}
 
 
@@ -153,7 +177,7 @@ def _final(recipe: Recipe, model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _end(result: Result, recipe: Recipe) -> dict[str, torch.Tensor]:
-    return checkpoint(result.tensors, recipe.iterations).state
+    return checkpoint_at(result.tensors, recipe.iterations).state
 
 
 def _packed(masks: Masks) -> dict[str, torch.Tensor]:
@@ -259,9 +283,7 @@ def _dense(recipe: Recipe, seed: int, ks: Sequence[int]) -> Trial:
 
 
 def _trial(function: str, recipe: Recipe, seed: int, needs: dict[str, Trial], **more) -> Trial:
-    long = recipe.iterations >= LONG and function in ("dense", "ticket")
-    module = "redraw.studies._rewound_long" if long else __name__
-    return Trial(f"{module}:{function}", asdict(recipe) | more, seed, needs)
+    return Trial(f"{__name__}:{function}", asdict(recipe) | more, seed, needs)
 
 
 # What it measures -----------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
-"""Long trials of the rewinding study, interrupted at any iteration, give to the bit what the short ones give."""
+"""Trainings of the rewinding study that are interrupted, at any iteration, end to the bit where whole ones do."""
 
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +9,8 @@ from redraw import data
 from redraw.models import small_resnet
 from redraw.pruning import Masks, magnitude
 from redraw.seeds import generator
-from redraw.studies import _rewound, _rewound_long
+from redraw.studies import _rewound
 from redraw.studies import late_rewinding as study
-from redraw.workbook import Project
 from redraw.workbook._checkpoint import Checkpoint
 
 RECIPE = replace(study.SETTINGS["lenet_digits"], iterations=50)  # 20 iterations an epoch
@@ -73,7 +71,7 @@ def dense():
 @pytest.mark.parametrize("at", [(), (1,), (K, 20, 30, 49)], ids=str)
 def test_a_dense_network(dense, tmp_path, at):
     found, times = in_parts(
-        lambda saved: _rewound_long.dense(seed=3, keep=[0, K, 30], checkpoint=saved, **asdict(RECIPE)),
+        lambda saved: study.dense(seed=3, keep=[0, K, 30], checkpoint=saved, **asdict(RECIPE)),
         tmp_path / "key",
         at,
     )
@@ -81,13 +79,23 @@ def test_a_dense_network(dense, tmp_path, at):
     assert times == len(at)
 
 
-def test_a_ticket_under_its_masks(dense, tmp_path):
-    asked = {"seed": 3, "k": K, "round": 1, "rate": 0.5, "dense": dense, **asdict(RECIPE)}
-    found, times = in_parts(
-        lambda saved: _rewound_long.ticket(checkpoint=saved, **asked), tmp_path / "key", (K + 1, 26, 27)
-    )
-    same(Kept(found), Kept(study.ticket(**asked)))
-    assert times == 3 and found["remaining"] == pytest.approx(0.5, abs=1e-3)
+@pytest.mark.parametrize(
+    ("function", "asked", "at"),
+    [
+        ("ticket", {"k": K, "round": 1, "rate": 0.5}, (K + 1, 26, 27)),
+        ("sibling", {"k": K, "round": 0, "points": 3, "examples": 100}, (7, 41)),
+        ("retrained", {"arm": "rewound", "k": K, "remaining": 0.2}, (K + 1, 49)),
+        ("retrained", {"arm": "lr_rewound", "k": K, "remaining": 0.2}, (1, 43)),
+        ("structured", {"arm": "finetuned", "keep": 0.5}, (5,)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_comes_after_it(dense, tmp_path, function, asked, at):
+    asked = {"seed": 3, "dense": dense, **asked, **asdict(RECIPE)}
+    trial = getattr(study, function)
+    found, times = in_parts(lambda saved: trial(checkpoint=saved, **asked), tmp_path / "key", at)
+    same(Kept({"tensors": {}} | found), Kept({"tensors": {}} | trial(**asked)))
+    assert times == len(at)
 
 
 def test_batch_normalization_momentum_pictures_that_change_and_the_schedule(tmp_path):
@@ -95,7 +103,7 @@ def test_batch_normalization_momentum_pictures_that_change_and_the_schedule(tmp_
     dataset = data.Dataset("made up", x, y, x, y, x, y, 10)
     recipe = _rewound.Recipe("", "", "sgd", 0.05, "step", 1e-3, 8, 14, True, "cpu")
     ends = []
-    for long in (False, True):
+    for interrupted in (False, True):
         model = small_resnet((1, 14, 14))
         for number, weight in enumerate(model.parameters()):
             with torch.no_grad():
@@ -103,21 +111,10 @@ def test_batch_normalization_momentum_pictures_that_change_and_the_schedule(tmp_
         start = _rewound.fresh(model)
         masks = magnitude(start.state, Masks.dense(model), 0.3, scope="global")
         arguments = recipe, model, masks, dataset, start, (0, "one")
-        if long:
-            in_parts(lambda saved, a=arguments: _rewound_long.train(*a, saved), tmp_path / "key", (4, 8, 13))
+        if interrupted:
+            in_parts(lambda saved, a=arguments: _rewound.train(*a, saved=saved), tmp_path / "key", (4, 8, 13))
         else:
             _rewound.train(*arguments)
         ends.append(_rewound.state_of(model))
     assert ends[0].keys() == ends[1].keys()
     assert [name for name in ends[0] if not torch.equal(ends[0][name], ends[1][name])] == []
-
-
-def test_only_the_papers_long_trainings_keep_a_checkpoint():
-    card = Project(Path(__file__).resolve().parents[2]).card("late_rewinding")
-    modules = {
-        preset: {(t.function, t.parameters["network"]) for t in study.plan(**card.resolve(preset))}
-        for preset in ("smoke", "laptop", "paper")
-    }
-    long = {f"{_rewound_long.__name__}:{name}" for name in ("dense", "ticket")}
-    assert not [function for function, _ in modules["smoke"] | modules["laptop"] if function in long]
-    assert {pair for pair in modules["paper"] if pair[0] in long} == {(name, "resnet_20") for name in long}
