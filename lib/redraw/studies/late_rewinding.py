@@ -120,9 +120,7 @@ def sibling(
     }
 
 
-def retrained(
-    *, seed: int, arm: str, k: int, remaining: float, dense: Result, checkpoint=None, **recipe
-) -> dict:
+def retrained(*, seed: int, arm: str, k: int, remaining: float, dense: Result, checkpoint=None, **recipe) -> dict:
     """The dense network pruned once to the fraction `remaining` (smallest weights over the whole network) and then:
 
     rewound        trained from its state at iteration k to the end
