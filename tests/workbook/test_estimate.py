@@ -9,7 +9,7 @@ import pytest
 
 from redraw.workbook import Project
 from redraw.workbook._costs import costs
-from redraw.workbook._estimate import HANDLING, STARTING, estimate_run, makespan
+from redraw.workbook._estimate import HANDLING, STARTING, _operations, estimate_run, makespan
 from redraw.workbook._machine import calibrate, peak_memory
 from redraw.workbook._past import Past, Ran, past
 from redraw.workbook._predict import LEAST, RIDGE, Recorded, predictor
@@ -39,18 +39,27 @@ def test_recorded_parameters_get_the_median_of_their_own_records():
 
 def test_between_records_the_line_of_logarithms_leads_on_from_the_nearest():
     """Two points a distance d apart in ln x: the ridge's slope is s d^2 / (d^2 + 2 ridge) for a true slope s."""
-    guess, d = predictor([Recorded({"steps": 100}, 1.0), Recorded({"steps": 100_000}, 1000.0)]), math.log(1000)
+    guess, d = predictor([Recorded({"width": 100}, 1.0), Recorded({"width": 100_000}, 1000.0)]), math.log(1000)
     slope = d**2 / (d**2 + 2 * RIDGE)
-    assert guess({"steps": 200}) == pytest.approx(2**slope)
-    assert guess({"steps": 50_000}) == pytest.approx(1000 * 0.5**slope)
-    assert guess({"steps": 10**6}) == pytest.approx(1000 * 10**slope)
+    assert guess({"width": 200}) == pytest.approx(2**slope)
+    assert guess({"width": 50_000}) == pytest.approx(1000 * 0.5**slope)
+    assert guess({"width": 10**6}) == pytest.approx(1000 * 10**slope)
+
+
+def test_a_training_is_as_long_as_its_steps_until_records_say_otherwise():
+    guess, d = predictor([Recorded({"steps": 100}, 5.0), Recorded({"steps": 100_000}, 5.0)]), math.log(1000)
+    slope = 1 - d**2 / (d**2 + 2 * RIDGE)  # from 1 towards the 0 that they show
+    assert guess({"steps": 50}) == pytest.approx(5 * 0.5**slope)
+    one = predictor([Recorded({"steps": [400, 200], "batch_size": 60, "examples": 1000}, 6.0)])
+    assert one({"steps": [100, 50], "batch_size": 60, "examples": 1000}) == pytest.approx(1.5)
+    assert one({"steps": [400, 200], "batch_size": 20, "examples": 250}) == pytest.approx(6.0)
 
 
 def test_a_count_that_no_record_varies_is_proportional_and_a_rate_is_not():
-    guess = predictor([Recorded({"steps": 100, "lr": 0.1, "grid": [1, 2, 3]}, 2.0)])
-    assert guess({"steps": 300, "lr": 0.1, "grid": [1, 2, 3]}) == pytest.approx(6.0)
-    assert guess({"steps": 100, "lr": 0.9, "grid": [1, 2, 3]}) == pytest.approx(2.0)
-    assert guess({"steps": 100, "lr": 0.1, "grid": [3, 2, 1, 1, 2, 3, 3]}) == pytest.approx(2.0 * 8 / 4)
+    guess = predictor([Recorded({"draws": 100, "lr": 0.1, "grid": [1, 2, 3]}, 2.0)])
+    assert guess({"draws": 300, "lr": 0.1, "grid": [1, 2, 3]}) == pytest.approx(6.0)
+    assert guess({"draws": 100, "lr": 0.9, "grid": [1, 2, 3]}) == pytest.approx(2.0)
+    assert guess({"draws": 100, "lr": 0.1, "grid": [3, 2, 1, 1, 2, 3, 3]}) == pytest.approx(2.0 * 8 / 4)
 
 
 def test_records_of_a_known_machine_count_before_others_with_the_same_parameters():
@@ -127,6 +136,24 @@ def test_what_was_never_run_is_not_invented():
     assert none.seconds is None and none.unknown == {"never": 1} and none.memory is None
     part = estimate_run(known(), [Made("a", {"n": 1}), other], total=2, **about)
     assert part.unknown == {"never": 1} and part.seconds == pytest.approx(1 + 2 * HANDLING * 0.001 + 30)
+
+
+def test_another_network_or_device_than_was_ever_run_is_unknown_and_another_number_is_not():
+    trials = {
+        str(n): Ran("work", {"n": 1, "network": name, "device": "cpu"}, 2.0, flops=50.0)
+        for n, name in enumerate(("mlp", "conv"))
+    }
+    past = Past(trials, [("laptop", {"wall_seconds": 30.0}, 0)])
+    missing = [
+        Made(f"{n}", {"n": n, "network": name, "device": device, "fresh": "word"})
+        for n, (name, device) in enumerate([("mlp", "cpu"), ("resnet", "cpu"), ("resnet", "cuda"), ("conv", "cuda")], 2)
+    ]
+    about = {"study": "made", "preset": "paper", "total": 4, "jobs": 1, "speed": None}
+    found = estimate_run(past, missing, **about)
+    assert found.unknown == {"work with network=resnet": 1, "work with device=cuda": 2}
+    assert found.seconds == pytest.approx(found.trial_seconds + 30) and found.trial_seconds == pytest.approx(4.0)
+    assert estimate_run(past, missing[1:], **about).seconds is None
+    assert _operations(past, missing) == (pytest.approx(100.0), 1)
 
 
 # What versions recorded -----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 from ._machine import calibrate, peak_memory
 from ._past import Past, names_of, past, ran_of
-from ._predict import predictor
+from ._predict import computed_by, predictor
 from ._project import Project
 from ._store import Store
 from ._trials import Trial, _missing
@@ -27,11 +27,12 @@ class Estimate:
 
     trials, stored, to_compute: how many, those included that others need. seconds: wall time with `jobs` processes,
     from the run's start to its report, of all that is known; None where nothing is. trial_seconds: of the trials to
-    compute, on one core; beside_seconds: of everything else, None where no run tells. unknown: functions that were
-    never run here or in a published version, with the number of their trials. flops: floating-point operations of
-    those `flops_of` trials to compute that will count them, as recorded ones did; None where none does. memory:
-    what the newest run held at its peak, see `peak_memory`. speed: of this machine (`calibrate`), and whether all of
-    the records tell theirs. decides: the claims that the preset can decide, main ones under main.
+    compute, on one core; beside_seconds: of everything else, None where no run tells. unknown: what was never run here
+    or in a published version, a function or one on some network or device, with the number of its trials. flops:
+    floating-point operations of those `flops_of` trials to compute that will count them, as recorded ones did; None
+    where none does. memory: what the newest run held at its peak, see `peak_memory`. speed: of this machine
+    (`calibrate`), and whether all of the records tell theirs. decides: the claims that the preset can decide, main
+    ones under main.
     """
 
     study: str
@@ -63,13 +64,16 @@ def estimate_run(
     """The estimate of a run whose `missing` trials, in the order of `run_trials`, are to be computed.
 
     Each takes what `predictor` says of the study's recorded trials of its function, at this machine's speed where the
-    record tells its own; then the order in which `run_trials` hands them out is gone through (`makespan`).
+    record tells its own, unless nothing like it was recorded; then the order in which `run_trials` hands them
+    out is gone through (`makespan`).
     """
-    guess = {}
-    for function in {_name(trial) for trial in missing}:
-        if records := known.of(function, speed):
-            guess[function] = predictor(records), all(record.comparable for record in records)
-    taken = [guess[_name(trial)][0](trial.parameters) if _name(trial) in guess else 0.0 for trial in missing]
+    records = {function: known.of(function, speed) for function in {_name(trial) for trial in missing}}
+    guess = {function: predictor(found) for function, found in records.items() if found}
+    said = {function: computed_by(found) for function, found in records.items() if found}
+    strange = [_strange(trial, said) for trial in missing]
+    taken = [
+        0.0 if unlike else guess[_name(trial)](trial.parameters) for trial, unlike in zip(missing, strange, strict=True)
+    ]
     jobs = min(jobs, max(len(missing), 1))
     handling = HANDLING * speed if speed else 0.0
     computing = makespan(missing, [seconds + handling for seconds in taken], jobs)
@@ -83,14 +87,27 @@ def estimate_run(
         trials=total,
         stored=total - len(missing),
         to_compute=len(missing),
-        seconds=None if missing and not guess else computing + (beside or 0.0),
+        seconds=None if missing and all(strange) else computing + (beside or 0.0),
         trial_seconds=sum(taken),
         beside_seconds=beside,
-        unknown=dict(Counter(name for trial in missing if (name := _name(trial)) not in guess)),
+        unknown=dict(Counter(filter(None, strange))),
         memory=known.memory(preset),
         speed=speed,
-        calibrated=all(comparable for _, comparable in guess.values()),
+        calibrated=all(record.comparable for found in records.values() for record in found),
     )
+
+
+def _strange(trial: Trial, said: Mapping[str, Mapping[str, set[str]]]) -> str:
+    """What of the trial was never recorded, its function or that on its network or device; empty where both were.
+
+    said: by function, what `computed_by` says of its records; a parameter that no record has is passed over.
+    """
+    if (name := _name(trial)) not in said:
+        return name
+    for parameter, heard in said[name].items():
+        if (value := trial.parameters.get(parameter)) not in {None, *heard}:
+            return f"{name} with {parameter}={value}"
+    return ""
 
 
 def makespan(trials: Sequence[Trial], seconds: Sequence[float], jobs: int) -> float:
@@ -170,15 +187,14 @@ def forecast(
 
 
 def _operations(known: Past, trials: Sequence[Trial]) -> tuple[float | None, int]:
-    """The operations of the trials whose function counted them when it was recorded, and how many trials those are."""
-    guess, total, counting = {}, 0.0, 0
+    """The operations of the trials whose like counted them when it was recorded, and how many trials those are."""
+    records = {name: known.counted(name) for name in {_name(trial) for trial in trials}}
+    guess = {name: predictor(found) for name, found in records.items() if found}
+    said = {name: computed_by(found) for name, found in records.items() if found}
+    total, counting = 0.0, 0
     for trial in trials:
-        name = _name(trial)
-        if name not in guess:
-            records = known.counted(name)
-            guess[name] = predictor(records) if records else None
-        if guess[name]:
-            total, counting = total + guess[name](trial.parameters), counting + 1
+        if not _strange(trial, said):
+            total, counting = total + guess[_name(trial)](trial.parameters), counting + 1
     return total if counting else None, counting
 
 

@@ -17,8 +17,14 @@ import numpy as np
 
 LEAST = 1e-3
 """Amounts below it count as it: a trial of a millisecond is none to speak of."""
-RIDGE = 3.0
-"""How strongly slopes are held at 0, by leave-one-version-out over the committed reports (0.3, 1 and 3 were tried)."""
+RIDGE = 10.0
+"""How strongly slopes are held, by leave-one-version-out over the committed reports (1, 3 and 10 were tried)."""
+STEPS = "iterations", "steps", "steps max", "horizon", "horizons max"
+"""Numbers that the time of a training is proportional to until records say otherwise: their slopes are held at 1."""
+_LITTLE = "batch_size", "examples"
+"""Counts that a training of so many steps takes far less than proportionally to."""
+DECISIVE = "device", "model", "network"
+"""Parameters of which another value makes another trial of it; of another dataset or method a guess is made."""
 _APART = 3.0
 """How far a word that differs sets two trials apart, in powers of e of a number."""
 
@@ -36,9 +42,10 @@ def predictor(records: Sequence[Recorded]) -> Callable[[Mapping[str, Any]], floa
     """A function from parameters to the amount that they will take.
 
     With y the logarithm of an amount, x the logarithms of the numbers among the parameters (of a list: its length and
-    greatest number) and an indicator for each word: y = b + w x, by least squares with a ridge on w, over the medians
-    of the records that have all parameters in common; to that the mean of what it misses at the nearest of them is
-    added, so that recorded parameters get their own median. A count that no record varies is taken as proportional.
+    greatest number) and an indicator for each word: y = b + w x, by least squares with a ridge that holds w at 1 for
+    `STEPS` and at 0 elsewhere, over the medians of the records that have all parameters in common; to that the mean of
+    what it misses at the nearest of them is added, so that recorded parameters get their own median. A count that no
+    record varies is taken as proportional, unless time depends little on it.
     Of records with the same parameters those that are `comparable` count alone. Raises ValueError without records.
     """
     if not records:
@@ -50,8 +57,10 @@ def predictor(records: Sequence[Recorded]) -> Callable[[Mapping[str, Any]], floa
     seen = np.isfinite(X)
     centre = np.array([X[seen[:, j], j].mean() for j in range(X.shape[1])])
     steady = [name for j, name in enumerate(names) if seen[:, j].any() and np.ptp(X[seen[:, j], j]) == 0]
+    steady = [name for name in steady if name not in (*STEPS, *_LITTLE)]
     Z, y = np.where(seen, X - centre, 0.0), np.log(amounts)
-    w = np.linalg.solve(Z.T @ Z + RIDGE * np.eye(Z.shape[1]), Z.T @ (y - y.mean()))
+    held = np.array([float(name in STEPS) for name in names] + [0.0] * len(words))
+    w = held + np.linalg.solve(Z.T @ Z + RIDGE * np.eye(Z.shape[1]), Z.T @ (y - y.mean() - Z @ held))
     missed = y - y.mean() - Z @ w
 
     def predict(parameters: Mapping[str, Any]) -> float:
@@ -68,6 +77,16 @@ def predictor(records: Sequence[Recorded]) -> Callable[[Mapping[str, Any]], floa
         return max(float(np.exp(min(y.mean() + z @ w + missed[nearest].mean() + more, 700))), LEAST)
 
     return _remembered(predict)
+
+
+def computed_by(records: Sequence[Recorded]) -> dict[str, set[str]]:
+    """The networks and devices of the records, by parameter: what they took says nothing of others."""
+    found: dict[str, set[str]] = {}
+    for record in records:
+        for name in DECISIVE:
+            if name in record.parameters:
+                found.setdefault(name, set()).add(record.parameters[name])
+    return found
 
 
 def features(parameters: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
