@@ -49,6 +49,8 @@ def test_values_follow_their_ids():
     check_ids()
     with pytest.raises(SelectionError, match="example 7 has no score"):
         made().of(torch.tensor([0, 7]))
+    with pytest.raises(SelectionError, match="example -1 has no score"):
+        made().of(torch.tensor([0, -1]))
 
 
 def test_a_resorted_dataset_is_found_out():

@@ -108,7 +108,31 @@ def test_what_a_run_left_out_is_not_tested():
 
 
 def test_the_best_rate_is_that_of_the_dense_networks_that_validate_best():
-    assert study.best_rate(world()) == 0.0012 and study.best_rate(pd.DataFrame()) is None
+    assert study.best_rate(world(), "lenet_mnist") == 0.0012 and study.best_rate(pd.DataFrame(), "lenet_mnist") is None
+    assert study.best_rate(world(), "resnet_fashion") is None
+
+
+def test_networks_of_two_settings_are_no_more_seeds_of_one():
+    """Claims about ways to go on are about the first of the settings named for them, also when another has the same
+    seeds."""
+    table = world()
+    other = table[table["function"] == "retrained"].assign(network="conv_2", learning_rate=0.03)
+    both = pd.concat([table, other.assign(test_accuracy=10.0)], ignore_index=True)
+    knobs = KNOBS | {
+        "settings": [*KNOBS["settings"], "conv_2_fashion"],
+        "retrain": ["resnet_fashion", "conv_2_fashion"],
+    }
+    one, found = study.measure(table, **KNOBS), study.measure(both, **knobs)
+    for claim in ("F1", "F2"):
+        for arm in ("a", "b"):
+            assert found[claim].arms[arm].values.tolist() == one[claim].arms[arm].values.tolist()
+    assert not study.measure(both, **KNOBS | {"retrain": []})["F1"].arms
+
+
+def test_one_seed_is_too_few_and_not_nothing():
+    table = world()
+    found = outcomes(table[table["seed"] == 0])
+    assert found["F1"] == found["R1"] == found["S1"] == "inconclusive"
 
 
 def test_figures_have_a_row_per_network_and_seed():

@@ -130,6 +130,8 @@ def test_an_arm_is_the_level_nearest_within_five_per_cent_and_draws_are_averaged
     )
     arm = study.find_arm(table, "reinitialized", remaining=21.1)
     assert arm["stop_iteration"].tolist() == [200] and study.find_arm(table, "ticket", remaining=21.1).empty
+    near = pd.DataFrame([row("one_shot", seed, share, 1000 * share) for seed in (0, 1) for share in (0.17, 0.18)])
+    assert study.find_arm(near, "one_shot", remaining=17.6)["stop_iteration"].tolist() == [180, 180]
 
 
 def test_the_figures_tables():

@@ -60,6 +60,11 @@ def outcomes(table, **knobs):
     return {verdict.id: verdict.outcome for verdict in verdicts}
 
 
+def test_one_seed_is_too_few_and_not_nothing():
+    table = world()
+    assert outcomes(table[table["seed"] == 0])["C1"] == "inconclusive"
+
+
 def test_in_the_papers_world_every_claim_is_reproduced():
     assert set(outcomes(world()).values()) == {"reproduced"}
 

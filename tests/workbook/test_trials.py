@@ -540,6 +540,11 @@ def test_the_table_has_a_row_per_trial(store):
     assert second["smallest"] == 0 and math.isnan(second["sum"])
 
 
+def test_a_trial_that_is_planned_twice_is_no_second_observation(store):
+    trials = [trial("number", n=1), trial("number", n=2), trial("number", n=1)]
+    assert module.trial_table(trials, run_trials(trials, store=store, jobs=1))["n"].tolist() == [1, 2]
+
+
 # Code that is edited while a session runs -----------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ class Scores:
         """The values of the examples `ids` (M,), in their order. Raises SelectionError for one without a score."""
         place = torch.full((int(max(self.ids.max(), ids.max())) + 1,), -1)
         place[self.ids] = torch.arange(len(self.ids))
-        found = place[ids]
+        found = torch.where(ids < 0, -1, place[ids])
         if (found < 0).any():
             raise SelectionError(f"ids: example {int(ids[found < 0][0])} has no score")
         return self.values[found]

@@ -40,9 +40,9 @@ def chunks(data, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
     else:
         batches = _in_order(data)
     for x, y in batches:
-        if y.ndim != 1 or y.is_floating_point():
+        if y.ndim != 1 or y.is_floating_point() or y.dtype == torch.bool:
             raise SelectionError(f"data: must have class numbers (N,) as labels, got {y.dtype} {tuple(y.shape)}")
-        yield x, y
+        yield x, y.long()
 
 
 def _in_order(loader) -> Iterable:

@@ -6,10 +6,10 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from redraw.studies import _hpo_net as made
 from redraw.studies._hpo_runs import FULL, recorded
+from redraw.studies._interval import mean_interval
 from redraw.studies.hyperparameter_search import GRID, NAMES, TOYS, best_after, lots, searches
 
 WAYS = {"population": "population based training", "exploit": "exploit only", "explore": "explore only", "grid": "grid"}
@@ -64,9 +64,7 @@ def stopping_ends(table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for method, mine in rows.groupby("method", sort=False):
         errors = np.array([best_after(json.loads(record), np.inf, tested=True) for record in mine["improved"]])
-        half = stats.sem(errors) * stats.t.ppf(0.975, len(errors) - 1)
-        middle = errors.mean()
-        parts.append((NAMES[method], mine["spent"].astype(float).mean(), middle, middle - half, middle + half))
+        parts.append((NAMES[method], mine["spent"].astype(float).mean(), *mean_interval(errors)))
     return pd.DataFrame(parts, columns=["method", "spent", "estimate", "low", "high"])
 
 
@@ -111,10 +109,9 @@ def importance() -> pd.DataFrame:
     parts = []
     for what, place in (("alone", 0), ("with one other", 1)):
         values = np.array([share[place] for share in shares])
-        half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
-        middle = values.mean(axis=0)
+        middle, low, high = mean_interval(values)
         frame = pd.DataFrame({"label": [name.replace("_", " ") for name in levels], "what": what})
-        parts.append(frame.assign(estimate=middle, low=middle - half, high=middle + half))
+        parts.append(frame.assign(estimate=middle, low=low, high=high))
     order = np.argsort(-parts[0]["estimate"].to_numpy(), kind="stable")
     return pd.concat([part.iloc[order] for part in parts], ignore_index=True)
 

@@ -128,8 +128,10 @@ def train(
     feed = _batches(dataset, recipe.batch_size, order, done)
     if recipe.augment:
         feed = ((cropped_and_flipped(x, pictures), y) for x, y in feed)
-    rates = rates or [learning_rate(recipe, i) for i in range(start.iteration, recipe.iterations)]
-    optimizer.param_groups[0]["lr"] = rates[done]
+    if rates is None:
+        rates = [learning_rate(recipe, i) for i in range(start.iteration, recipe.iterations)]
+    if rates:
+        optimizer.param_groups[0]["lr"] = rates[done]
     for _ in steps(model, feed, optimizer, len(rates) - done):
         done += 1
         iteration = start.iteration + done

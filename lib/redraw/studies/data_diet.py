@@ -25,6 +25,7 @@ from redraw.selection import (
     select,
     train,
 )
+from redraw.studies._interval import mean_interval
 from redraw.training import evaluate
 from redraw.workbook import Result, Samples, Trial
 
@@ -593,9 +594,7 @@ def uneven(table: pd.DataFrame, dataset: str, keep: float) -> pd.DataFrame:
     over seeds), what (one group)."""
     losses, parts = class_losses(table, dataset, keep), []
     for label in losses.columns:
-        mean, error = losses[label].mean(), stats.sem(losses[label])
-        half = error * stats.t.ppf(0.975, len(losses) - 1) if len(losses) > 1 else np.nan
-        parts.append((class_name(dataset, label), mean, mean - half, mean + half))
+        parts.append((class_name(dataset, label), *mean_interval(losses[label])))
     frame = pd.DataFrame(parts, columns=["label", "estimate", "low", "high"]).assign(what="loss by class")
     return frame.sort_values("estimate", ascending=False, ignore_index=True)
 

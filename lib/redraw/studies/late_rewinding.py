@@ -11,6 +11,7 @@ from scipy import stats
 
 from redraw.dynamics import barrier, distance, line_errors
 from redraw.pruning import Masks, magnitude
+from redraw.studies._interval import mean_interval
 from redraw.studies._rewound import (
     Checkpoint,
     Recipe,
@@ -291,6 +292,7 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
     """The samples of every claim, one number per seed: instabilities in per cent of error, accuracies in per cent.
 
     Sparse claims are about the sparsest tickets of the run, early ones about the latest rewinding in the first tenth.
+    Those about other ways to go on with a pruned network are about the first of the settings that it names for them.
     """
     deep = next((name for name in DEEP if name in knobs["settings"]), DEEP[0])
     early = early_k(knobs["rewind"], recipe_of(deep, knobs["budget"], knobs["device"]).iterations)
@@ -308,21 +310,22 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
         "D1": tuple(_ticket(table, deep, k, "distance", **knobs) for k in (early, 0)),
     }
     found["T7"] = _together(table, **knobs)
-    ways = {arm: _arm(table, "retrained", arm) for arm in ("rewound", "lr_rewound", "finetuned")}
+    ways = {arm: _arm(table, "retrained", arm, knobs["retrain"]) for arm in ("rewound", "lr_rewound", "finetuned")}
     found |= {"F1": (ways["rewound"], ways["finetuned"]), "F2": (ways["lr_rewound"], ways["rewound"])}
-    best = best_rate(table)
-    units = {arm: _arm(table, "structured", arm, learning_rate=best) for arm in ("ticket", "scratch", "finetuned")}
+    units = {arm: _arm(table, "structured", arm, knobs["structured"]) for arm in ("ticket", "scratch", "finetuned")}
     found |= {"R1": (units["scratch"], units["finetuned"]), "R2": (units["ticket"], units["scratch"])}
     return {name: _samples(values) for name, values in found.items()}
 
 
-def rows(table: pd.DataFrame, function: str, setting: str) -> pd.DataFrame:
-    """The rows of a trial function in a setting, at the setting's own learning rate."""
+def rows(table: pd.DataFrame, function: str, setting: str, rate: float | None = None) -> pd.DataFrame:
+    """The rows of a trial function in a setting, at the setting's own learning rate unless another is named."""
     if table.empty:
         return table
     recipe = SETTINGS[setting]
     same = (table["function"] == function) & (table["network"] == recipe.network)
-    return table[same & (table["dataset"] == recipe.dataset) & (table["learning_rate"] == recipe.learning_rate)]
+    return table[
+        same & (table["dataset"] == recipe.dataset) & (table["learning_rate"] == (rate or recipe.learning_rate))
+    ]
 
 
 def instability(table: pd.DataFrame, setting: str, k: int | None, round: int | None, **knobs) -> pd.Series:
@@ -334,14 +337,15 @@ def instability(table: pd.DataFrame, setting: str, k: int | None, round: int | N
     return _by_seed(found[(found["k"] == k) & (found["round"] == wanted)], "instability")
 
 
-def best_rate(table: pd.DataFrame) -> float | None:
-    """Of the learning rates that networks were pruned by units at, the one whose dense networks validate best."""
-    if table.empty or not (table["function"] == "structured").any():
+def best_rate(table: pd.DataFrame, setting: str) -> float | None:
+    """Of the learning rates that a setting's networks were pruned by units at, the one whose dense networks validate
+    best; None where none were."""
+    if table.empty:
         return None
-    units = table[table["function"] == "structured"]
-    parents = table[(table["function"] == "dense") & table["network"].isin(units["network"])]
-    parents = parents[parents["learning_rate"].isin(units["learning_rate"])]
-    return float(parents.groupby("learning_rate")["validation_accuracy"].mean().idxmax())
+    mine = table[(table["network"] == SETTINGS[setting].network) & (table["dataset"] == SETTINGS[setting].dataset)]
+    tried = mine.loc[mine["function"] == "structured", "learning_rate"]
+    parents = mine[(mine["function"] == "dense") & mine["learning_rate"].isin(tried)]
+    return float(parents.groupby("learning_rate")["validation_accuracy"].mean().idxmax()) if len(parents) else None
 
 
 def _ticket(table: pd.DataFrame, setting: str, k: int | None, column: str, **knobs) -> pd.Series:
@@ -374,14 +378,14 @@ def _together(table: pd.DataFrame, **knobs) -> pd.Series:
     return pd.Series(found, dtype=float).dropna()
 
 
-def _arm(table: pd.DataFrame, function: str, arm: str, **more) -> pd.Series:
-    found = table[table["function"] == function] if len(table) else table
-    if found.empty:
+def _arm(table: pd.DataFrame, function: str, arm: str, settings: Sequence[str]) -> pd.Series:
+    """Test accuracies (%) by seed of one way to go on, in the first of the settings; of networks pruned by units those
+    at the best learning rate."""
+    if table.empty or not settings:
         return pd.Series(dtype=float)
-    found = found[found["arm"] == arm]
-    for name, value in more.items():
-        found = found[found[name] == value]
-    return _by_seed(found, "test_accuracy")
+    setting = settings[0]
+    found = rows(table, function, setting, best_rate(table, setting) if function == "structured" else None)
+    return _by_seed(found[found["arm"] == arm], "test_accuracy") if len(found) else pd.Series(dtype=float)
 
 
 def _by_seed(found: pd.DataFrame, column: str) -> pd.Series:
@@ -390,7 +394,7 @@ def _by_seed(found: pd.DataFrame, column: str) -> pd.Series:
 
 def _samples(values: pd.Series | tuple[pd.Series, pd.Series]) -> Samples:
     arms = values if isinstance(values, tuple) else (values,)
-    if any(len(arm) < 2 for arm in arms):
+    if any(arm.empty for arm in arms):
         return Samples.not_tested("this run trained no networks for it")
     return Samples.pair(*arms) if len(arms) == 2 else Samples.of(values)
 
@@ -471,8 +475,7 @@ def ways(table: pd.DataFrame, function: str) -> pd.DataFrame:
     for (network, rate, arm), some in found.groupby(by, sort=False) if len(found) else []:
         whole = table[(table["function"] == "dense") & (table["network"] == network) & (table["learning_rate"] == rate)]
         gap = (_by_seed(some, "test_accuracy") - _by_seed(whole, "test_accuracy")).dropna()
-        half = stats.sem(gap) * stats.t.ppf(0.975, len(gap) - 1) if len(gap) > 1 else np.nan
-        part = {"label": ARMS[arm], "estimate": gap.mean(), "low": gap.mean() - half, "high": gap.mean() + half}
+        part = dict(zip(("estimate", "low", "high"), mean_interval(gap), strict=True)) | {"label": ARMS[arm]}
         parts.append(pd.DataFrame([part | {"what": f"{network}, learning rate {rate:g}"}]))
     return _joined(parts, ["label", "estimate", "low", "high", "what"])
 

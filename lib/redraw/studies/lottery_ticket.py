@@ -322,7 +322,8 @@ def find_arm(table: pd.DataFrame, function: str, *, remaining: float) -> pd.Data
     if table.empty:
         return table
     rows = table[table["function"] == function]
-    rows = rows[(100 * rows["remaining"] / remaining - 1).abs() < 0.05]
+    off = (100 * rows["remaining"] / remaining - 1).abs()
+    rows = rows[(off < 0.05) & (off <= off.min() + 1e-9)]
     columns = ["stop_iteration", "stop_test_accuracy", "final_test_accuracy", "censored"]
     return rows.groupby("seed")[columns].mean()
 

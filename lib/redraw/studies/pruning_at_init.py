@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from redraw.studies._interval import mean_interval
 from redraw.workbook import Samples, Trial
 
 TRIALS = "redraw.studies._pruning_trials"
@@ -216,7 +216,7 @@ def share(table: pd.DataFrame, network: str, method: str) -> pd.Series:
 
 
 def _many(**arms: pd.Series) -> Samples:
-    if lacking := [name for name, arm in arms.items() if len(arm) < 2]:
+    if lacking := [name for name, arm in arms.items() if arm.empty]:
         return Samples.not_tested(f"this run has no networks for: {', '.join(lacking)}")
     return Samples.many(arms)
 
@@ -274,10 +274,9 @@ def costs(table: pd.DataFrame, network: str, methods: Sequence[str], level: int)
     for method in methods:
         values, spent = accuracy(table, network, method, level), finding(table, network, method, level)
         if len(values) > 1 and len(spent):
-            low, high = _interval(values)
             seconds = finding(table, network, method, level, "finding_seconds").mean()
             whole = spent.mean() / dense["training_flops"].mean()
-            parts.append((LABELS[method], whole, seconds, values.mean(), low, high))
+            parts.append((LABELS[method], whole, seconds, *mean_interval(values)))
     return pd.DataFrame(parts, columns=["method", "operations", "seconds", "accuracy", "low", "high"])
 
 
@@ -290,9 +289,8 @@ def slopes(table: pd.DataFrame, networks: Sequence[tuple[str, int]], methods: Se
             for check, words in (("shuffle", "shuffled within layers"), ("reinit", "reinitialized")):
                 changed = accuracy(table, network, method, level, check)
                 if len(changed) > 1:
-                    low, high = _interval(changed - whole)
                     label = f"{LABELS[method]}, {network}"
-                    parts.append((label, (changed - whole).mean(), low, high, words))
+                    parts.append((label, *mean_interval(changed - whole), words))
     return pd.DataFrame(parts, columns=["label", "estimate", "low", "high", "check"])
 
 
@@ -308,7 +306,7 @@ def gains(table: pd.DataFrame, network: str, methods: Sequence[str], level: int)
                 change = 100 * found.set_index("seed")["test_accuracy"] - base
                 cost = found["training_flops"].mean() / static["training_flops"].mean()
                 start = "from dense" if method in ("gmp", "granet") else "sparse throughout"
-                parts.append((LABELS[method], change.mean(), *_interval(change), cost, start))
+                parts.append((LABELS[method], *mean_interval(change), cost, start))
     return pd.DataFrame(parts, columns=["label", "estimate", "low", "high", "operations", "masks"])
 
 
@@ -352,11 +350,6 @@ def survivors(table: pd.DataFrame, network: str, methods: Sequence[str], level: 
                 kept = 100 * count / whole[name]
                 parts.append({"method": LABELS[method], "layer": place, "kept": kept, "seed": row.seed})
     return pd.DataFrame(parts, columns=["method", "layer", "kept", "seed"])
-
-
-def _interval(values: pd.Series) -> tuple[float, float]:
-    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
-    return values.mean() - half, values.mean() + half
 
 
 def in_words(frame: pd.DataFrame) -> str:

@@ -29,6 +29,7 @@ from redraw.scaling import (
     unimodality,
 )
 from redraw.seeds import generator
+from redraw.studies._interval import mean_interval
 from redraw.studies._micro_sweep import FLOORS, GRID, row_trial
 from redraw.workbook import Samples, Trial
 
@@ -502,9 +503,8 @@ def own_exponents(table: pd.DataFrame) -> pd.DataFrame:
     of the jackknife over cells)."""
     rows, found = [], own_cells(table, "fixed")
     for name, values in own_units(found).items() if len(found) else ():
-        low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
         rows.append((f"{SYMBOLS[name]}, printed", "printed", PRINTED[name], np.nan, np.nan))
-        rows.append((f"{SYMBOLS[name]}, ours", "our own sweep", values.mean(), low, high))
+        rows.append((f"{SYMBOLS[name]}, ours", "our own sweep", *mean_interval(values)))
     return pd.DataFrame(rows, columns=["label", "who", "estimate", "low", "high"])
 
 

@@ -259,14 +259,15 @@ def run_trials(
 def trial_table(trials: Iterable[Trial], results: Iterable[Result]) -> pd.DataFrame:
     """A row per trial: function, seed, parameters, what it returned, seconds and key.
 
-    A value returned under the name of a parameter is kept, and the parameter becomes `<name>_parameter`.
+    A value returned under the name of a parameter is kept, and the parameter becomes `<name>_parameter`. A trial that
+    is there twice, planned for two reasons, has one row: it is no second observation.
     """
-    rows = []
+    rows = {}
     for trial, result in zip(trials, results, strict=True):
         asked = {f"{name}_parameter" if name in result else name: value for name, value in trial.parameters.items()}
         row = {"function": trial.function.partition(":")[2], "seed": trial.seed, **asked, **result}
-        rows.append(row | {"seconds": result.seconds, "key": trial.key})
-    return pd.DataFrame(rows)
+        rows[trial.key] = row | {"seconds": result.seconds, "key": trial.key}
+    return pd.DataFrame(list(rows.values()))
 
 
 def _missing(trials: list[Trial], store: Store) -> list[Trial]:
