@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import types
 
 import numpy as np
@@ -214,6 +215,17 @@ def test_the_command_raises_the_number_of_seeds(project, publish, make_card):
     publish(card=make_card(claims=[claim], parameters=parameters, presets=presets))
     found = power_of(project, "lottery_ticket", "L2a")
     assert found.command == f"redraw run lottery_ticket --preset laptop -p seeds={found.seeds_needed}"
+
+
+def test_a_claim_over_tasks_is_not_told_to_take_more_seeds(project, publish, make_card):
+    card = make_card()
+    claim = card.claim("L2a").model_dump() | {"criterion": {"op": ">", "bound": 0.0}, "over": "tasks", "main": True}
+    publish(card=make_card(claims=[claim]))
+    found = power_of(project, "lottery_ticket", "L2a")
+    words = " ".join(found.words)
+    assert found.over == "tasks" and found.seeds_needed and found.more and found.command is found.core_seconds is None
+    assert f"{found.seeds_needed} tasks would decide it" in words and "more seeds are no more of them" in words
+    assert re.search(r"open at \d+ tasks", words) and not re.search(r"\d seeds", words)
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,16 @@ def test_a_row_says_what_the_verdict_says(make_version, make_card):
     assert "2 of 4 parameters differ" in deviations and "rounds 9 (paper: 24)" in deviations
 
 
+def test_what_a_claim_varies_over_is_named(make_card, make_version):
+    """The judge counts seeds; where each value is of another task the page says tasks, also of an older version."""
+    claims = [claim.model_dump() | {"over": "tasks"} for claim in make_card().claims]
+    card, old = make_card(claims=claims), make_card()
+    folder = make_version(old)
+    write_report(folder, card)
+    text = read(folder).find(id="claim-L2a").get_text(" ")
+    assert re.search(r"5 tasks .* \d+ tasks would settle it", " ".join(text.split())) and "5 seeds" not in text
+
+
 def test_the_picture_has_the_region_that_was_judged(make_card):
     drawn = 0
     for claim in make_card().claims:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -43,7 +44,7 @@ _SHAPES = {
     "threshold": ("bound",),
     "ordering": ("all",),
 }
-_WORDS = ("statement", "place", "notes")
+_WORDS = ("statement", "place", "notes", "over")
 
 
 class FieldError(ValueError):
@@ -122,7 +123,8 @@ class Claim(Record):
 
     `scope` maps each preset that can decide the claim to what a verdict under it is worth: `same` (data and
     protocol), `reimplemented` or `reduced`. A preset that is not named leaves the claim untested. `paired`
-    says that the arms share their seeds. `expect: paper_error` declares that an exact value of the paper is
+    says that the arms share their seeds. `over` names what varies, in the plural: each value of an arm is of another
+    seed, or another task, cell, network. `expect: paper_error` declares that an exact value of the paper is
     suspected not to follow from the paper's own definitions; `counted` is then the value that does.
     """
 
@@ -139,6 +141,7 @@ class Claim(Record):
     counted: float | list[float] | None = None
     main: bool = False
     paired: bool = True
+    over: str = Field("seeds", pattern=r"^[a-z]+s$")
     scope: dict[Literal["smoke", "laptop", "paper"], Scope] = Field(min_length=1)
     notes: str = ""
 
@@ -160,6 +163,16 @@ class Claim(Record):
         plain = self.model_dump(mode="json", exclude=set(_WORDS))
         plain["criterion"].pop("basis")
         return plain
+
+
+def how_many(number: int, over: str) -> str:
+    """A number of what a claim varies over, in words: 1 seed, 9 tasks."""
+    return f"{number:,} {over.removesuffix('s') if number == 1 else over}"
+
+
+def told_of(remark: str, over: str) -> str:
+    """A remark of the judge, who counts seeds whatever the claim varies over, in the claim's own units."""
+    return re.sub(r"\bseeds\b", over, remark)
 
 
 def _length(value: float | list[float] | None) -> int | None:

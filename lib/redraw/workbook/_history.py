@@ -41,7 +41,8 @@ def history(project: Project, card: Card) -> list[dict[str, Any]]:
 
     region: [low, high] in which the claim holds by the card as it is now (null where open), or null when it is no
       one interval.
-    A step is a version: {version, preset, outcome, scope, seeds, measured, interval, level, region, drifted, because}.
+    A step is a version: {version, preset, over, outcome, scope, seeds, measured, interval, level, region, drifted,
+      because}, `over` naming what its seeds are.
       region: where the claim held by what it said then; drifted: its criterion, reference or metric was another one
     then than the card's now. `because` says what differs from the version of the same preset before it, of what can
     move this claim's verdict; on the first of a preset it is empty. Where that is nothing while the outcome moved, the
@@ -62,7 +63,7 @@ def histories(card: Card, there: Sequence[Read], found: Mapping[str, Mapping[str
             if plain is None:
                 continue
             because = changes(found[version.name], claim.id) if version.name in found else []
-            step = {"version": version.name, "preset": version.preset, **ruling(plain)}
+            step = {"version": version.name, "preset": version.preset, "over": claim.over, **ruling(plain)}
             then = next((plain for plain in run.get("claims", ()) if plain["id"] == claim.id), None)
             drifted = then is not None and meaning(then) != claim.meaning()
             step |= {"region": _region_then(then) if drifted else _region(claim), "drifted": drifted}

@@ -17,6 +17,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ._claims import how_many
+
 OUTCOMES = {
     "reproduced": "reproduced",
     "contradicted": "contradicted",
@@ -43,7 +45,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.globals.update(OUTCOMES=OUTCOMES, SCOPES=SCOPES, moment=moment)
+    env.globals.update(OUTCOMES=OUTCOMES, SCOPES=SCOPES, moment=moment, how_many=how_many)
     return env
 
 

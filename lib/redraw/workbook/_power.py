@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from ._card import Card
-from ._claims import Claim
+from ._claims import Claim, how_many, told_of
 from ._command import command
 from ._judge import MOST_SEEDS, POWER, Outlook
 from ._project import Project, default_jobs
@@ -24,10 +24,10 @@ Status = Literal["open", "at_the_margin", "decided", "exact", "blocked", "never_
 class Power:
     """What seeds would do for one claim, as the version it was last tested in saw it.
 
-    seeds: those of that version; `power` the chance that as many new ones would give the outcome `towards` which
-    the estimate points at; `seeds_needed` the fewest that would with power 0.8; `more` how many of those lack.
-    seconds_per_seed: what all of the study's trials of a seed took on one core there; `core_seconds` what the
-    lacking seeds would take on one core, and `wall_seconds` on the `cores` of this machine.
+    seeds: those of that version (or what else the claim is `over`); `power` the chance that as many new ones would
+    give the outcome `towards` which the estimate points at; `seeds_needed` the fewest that would with power 0.8; `more`
+    how many of those lack. seconds_per_seed: what all of the study's trials of a seed took on one core there;
+    `core_seconds` what the lacking seeds would take on one core, and `wall_seconds` on the `cores` of this machine.
     words: the same for a reader, a sentence each.
     """
 
@@ -47,6 +47,7 @@ class Power:
     core_seconds: float | None = None
     wall_seconds: float | None = None
     cores: int | None = None
+    over: str = "seeds"
     command: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,7 +85,9 @@ def power_of(project: Project, study: str, claim: str, *, preset: str | None = N
     if found.verdict.outcome == "not_tested":
         return _never(card, asked, preset, "; ".join(found.verdict.remarks))
     cost = _cost(card, version, parameters, table, found, cores or default_jobs())
-    status, words = _words(found, cost)
+    if asked.over != "seeds":
+        cost = {"more": cost.get("more")}
+    status, words = _words(found, cost, asked.over)
     return Power(
         **about,
         status=status,
@@ -94,6 +97,7 @@ def power_of(project: Project, study: str, claim: str, *, preset: str | None = N
         towards=found.towards,
         power=found.power,
         seeds_needed=found.needed,
+        over=asked.over,
         **cost,
     )
 
@@ -157,8 +161,8 @@ def _drift(card: Card, run: dict, claim: Claim) -> tuple[str, ...]:
     return ("The claim has changed in the card since that version; this is by the card as it is now.",)
 
 
-def _words(found: Outlook, cost: dict) -> tuple[Status, tuple[str, ...]]:
-    verdict, seeds = found.verdict, _count(found.seeds)
+def _words(found: Outlook, cost: dict, over: str) -> tuple[Status, tuple[str, ...]]:
+    verdict, seeds = found.verdict, how_many(found.seeds, over)
     chance = f"{found.power:.0%}" if found.power is not None else ""
     if verdict.outcome != "inconclusive":
         words = [f"The claim is decided: {verdict.outcome.replace('_', ' ')} with {seeds}."]
@@ -168,26 +172,28 @@ def _words(found: Outlook, cost: dict) -> tuple[Status, tuple[str, ...]]:
         return "decided", tuple(words)
     if found.power is None:
         return "open", (
-            f"The claim is open at {seeds}: {'; '.join(verdict.remarks)}.",
-            *_price(found, cost),
+            f"The claim is open at {seeds}: {told_of('; '.join(verdict.remarks), over)}.",
+            *_price(found, cost, over),
         )
     points = {"reproduced": "holds", "contradicted": "fails"}[found.towards]
     words = [f"The claim is open at {seeds}. What was seen points to a claim that {points}."]
-    words.append(f"At the spread seen, as many seeds again would show it with a chance of {chance}.")
+    words.append(f"At the spread seen, as many {over} again would show it with a chance of {chance}.")
     if found.needed is None:
         words.append(
-            f"The effect sits at the margin: more than {MOST_SEEDS} seeds would be needed; more are no way out."
+            f"The effect sits at the margin: more than {MOST_SEEDS} {over} would be needed; more are no way out."
         )
         return "at_the_margin", tuple(words)
-    return "open", (*words, *_price(found, cost))
+    return "open", (*words, *_price(found, cost, over))
 
 
-def _price(found: Outlook, cost: dict) -> list[str]:
+def _price(found: Outlook, cost: dict, over: str) -> list[str]:
     if not cost.get("more"):
         return []
-    words = [f"{found.needed} seeds would decide it with a chance of {POWER:.0%}: {cost['more']} more."]
+    words = [f"{found.needed} {over} would decide it with a chance of {POWER:.0%}: {cost['more']} more."]
     if found.power is None:
-        words = [f"{found.needed} seeds are the fewest that show a spread: {cost['more']} more."]
+        words = [f"{found.needed} {over} are the fewest that show a spread: {cost['more']} more."]
+    if over != "seeds":
+        return [*words, f"The study's parameters decide how many {over} there are; more seeds are no more of them."]
     if cost.get("core_seconds") is not None:
         words.append(
             f"They cost {_time(cost['core_seconds'])} on one core ({_time(cost['seconds_per_seed'])} a seed, all of "
@@ -196,10 +202,6 @@ def _price(found: Outlook, cost: dict) -> list[str]:
     if cost.get("command"):
         words.append(f"Run them: {cost['command']}")
     return words
-
-
-def _count(seeds: int) -> str:
-    return f"{seeds} seed{'' if seeds == 1 else 's'}"
 
 
 def _time(seconds: float) -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from . import _pages as pages
 from ._card import Card, Paper
-from ._claims import Claim
+from ._claims import Claim, how_many, told_of
 from ._picture import draw, draw_parts, ends_in_words
 
 _TELLING = (*pages.UNTESTED, "paper_error")  # outcomes whose remarks are half of the verdict
@@ -28,7 +28,8 @@ class ReportError(ValueError):
 class Ruling:
     """One row of the claims table, every field ready to be read; `open` shows the remarks unfolded.
 
-    sentence: the verdict and what it follows from, in words. plain: the ruling as results.json has it.
+    sentence: the verdict and what it follows from, in words. over: what its `seeds`, as results.json calls them, are.
+    plain: the ruling as results.json has it.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Ruling:
     basis: str
     notes: str
     seeds: int
+    over: str
     p_value: str
     seeds_needed: int | None
     remarks: tuple[str, ...]
@@ -58,6 +60,11 @@ class Ruling:
     @property
     def tested(self) -> bool:
         return self.outcome not in pages.UNTESTED
+
+    @property
+    def count(self) -> str:
+        """How many values it rests on: 5 seeds, 9 tasks."""
+        return how_many(self.seeds, self.over)
 
 
 def read_json(path: Path, missing: dict | None = None) -> dict[str, Any]:
@@ -99,6 +106,7 @@ def _claims_of(run: Mapping) -> list[Claim]:
 
 def _ruling(id: str, plain: Mapping, claim: Claim | None, card: Card, pictures: bool) -> Ruling:
     strength = plain.get("strength") or {}
+    over = next((claim.over for claim in card.claims if claim.id == id), "seeds")
     unit = str(plain.get("unit", claim.unit if claim else ""))
     measured, interval = plain.get("measured"), strength.get("interval")
     given = plain.get("reference", claim.reference.value if claim else None)
@@ -126,9 +134,10 @@ def _ruling(id: str, plain: Mapping, claim: Claim | None, card: Card, pictures: 
         basis=claim.criterion.basis if claim else "",
         notes=claim.notes if claim else "",
         seeds=int(strength.get("seeds") or 0),
+        over=over,
         p_value=_p_value(strength.get("p_value")),
         seeds_needed=strength.get("seeds_needed"),
-        remarks=tuple(str(remark) for remark in plain.get("remarks", ())),
+        remarks=tuple(told_of(str(remark), over) for remark in plain.get("remarks", ())),
         open=plain.get("outcome") in _TELLING or bool(claim and claim.kind == "ordering"),
         picture=_picture(plain, claim, unit) if pictures else Markup(""),
         sentence=_sentence(plain, claim, unit, written, between, printed),

@@ -80,8 +80,8 @@ def _reduced(claim: Claim) -> Claim:
 
 
 def verdict_table(verdicts: Iterable[Verdict]) -> str:
-    """The verdicts as lines of text: id, outcome, scope, seeds, measured value and its interval."""
-    rows = [("claim", "outcome", "scope", "seeds", "measured", "interval")]
+    """The verdicts as lines of text: id, outcome, scope, n (seeds, or what else it is over), measured, its interval."""
+    rows = [("claim", "outcome", "scope", "n", "measured", "interval")]
     for v in verdicts:
         values = v.measured if isinstance(v.measured, tuple) else (v.measured,)
         measured = ", ".join(_number(value) for value in values if value is not None)

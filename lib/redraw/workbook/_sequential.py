@@ -155,7 +155,8 @@ def until_decided(
 
 def _awaited(card: Card, preset: str) -> list[str]:
     """The main claims that seeds can decide under the preset."""
-    return [claim.id for claim in card.claims if claim.main and claim.kind != "exact" and preset in claim.scope]
+    able = (claim for claim in card.claims if claim.main and preset in claim.scope)
+    return [claim.id for claim in able if claim.kind != "exact" and claim.over == "seeds"]
 
 
 def _expected(trials: Sequence[Trial], store: Store, jobs: int) -> float:
