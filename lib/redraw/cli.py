@@ -238,6 +238,7 @@ def run(
                     store=Store(records=records),
                     engine=computing,
                     device=device_of(batch) if computing is None else None,
+                    device_asked=bool(batch),
                     deadline=deadline,
                     execute=execute,
                     on_progress=on_progress,

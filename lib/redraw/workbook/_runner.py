@@ -69,6 +69,7 @@ def run_study(
     store: Store | None = None,
     engine: Engine | None = None,
     device: str | None = None,
+    device_asked: bool = True,
     deadline: float | None = None,
     level: float = 0.95,
     looks: Mapping[str, Any] | None = None,
@@ -86,6 +87,7 @@ def run_study(
     store: where trials are kept; one with a version's records (`find_records`) takes from them what it has not itself.
     engine: what computes the trials instead of local processes (`_engines`).
     device: where trials that are alike run together, "cpu" or "cuda" (`_batched`); by default each runs by itself.
+    device_asked: whether `device` was asked for, so that a study which offers nothing of the kind is to say so.
     deadline: minutes after which the run is ended, its processes killed; needs the main thread.
     level: the confidence of the verdicts; looks: how often they were looked at before, for run.json.
     execute: what executes the notebook, for one that was started before this call (`kernel_at_hand`).
@@ -102,7 +104,8 @@ def run_study(
             raise ParameterError(f"parameter {error}") from None
         single, trials = trials, batched(trials, device)
         if device and all(one is same for one, same in zip(single, trials, strict=True)):
-            say(f"{study} has no batched trial functions: its trials run one by one")
+            if device_asked:
+                say(f"{study} has no batched trial functions: its trials run one by one")
             device = None
         store = store or Store()
         planned, (trials, blocked) = trials, reachable(trials)
