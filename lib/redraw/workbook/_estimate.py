@@ -200,20 +200,27 @@ def _operations(known: Past, trials: Sequence[Trial]) -> tuple[float | None, int
 
 @dataclass
 class Watch:
-    """A run's clock: what was expected of it before its trials started, and what it took in the end."""
+    """A run's clock: what was expected of it before its trials started, and what it took in the end.
+
+    elsewhere: an engine is to compute them, perhaps on other machines, of which nothing is foretold. missing: them.
+    """
 
     project: Project
     study: str
     preset: str
     jobs: int
+    elsewhere: bool = False
     began: float = field(default_factory=time.perf_counter)
     speed: float | None = None
     estimate: Estimate | None = None
+    missing: Sequence[Trial] = ()
     computing: float = 0.0
 
     def foresee(self, missing: Sequence[Trial], total: int) -> None:
-        """Estimate the run, once it is known which trials it computes; measure the machine if there are any."""
-        self.computing = time.perf_counter()
+        """Estimate the run, once it is known which trials it computes; measure the machine if it is to compute any."""
+        self.computing, self.missing = time.perf_counter(), missing
+        if missing and self.elsewhere:
+            return
         self.speed = calibrate() if missing else None
         known = past(self.project, self.study, names_of(missing))
         about = {"study": self.study, "preset": self.preset, "jobs": self.jobs, "total": total}
@@ -221,7 +228,7 @@ class Watch:
 
     def computed(self) -> None:
         """The trials are done."""
-        self.computing = time.perf_counter() - self.computing if self.estimate else 0.0
+        self.computing = time.perf_counter() - self.computing
 
     def told(self) -> str:
         """One line: what it took, and what was expected."""
@@ -238,28 +245,25 @@ class Watch:
     def record(self) -> dict[str, Any]:
         """For run.json: calibration, estimate and memory, up to now.
 
-        estimate: seconds that were expected (None: never run), those it took, of these beside the trials, how many
-        trials it computed, in how many processes, and the functions about which nothing was known.
+        estimate: seconds that the run took, of these beside the trials, and how many trials were computed; where it
+        was foretold, the seconds that were expected (None: never run), in how many processes, whether all records
+        tell the speed of their machine, and the functions about which nothing was known.
         """
-        took = time.perf_counter() - self.began
-        foretold = self.estimate
-        return {
-            "calibration": self.speed,
-            "estimate": {
-                "seconds": _rounded(foretold and foretold.seconds),
-                "took": _rounded(took),
-                "beside": _rounded(took - self.computing),
-                "trials": foretold.to_compute if foretold else 0,
-                "jobs": foretold.jobs if foretold else self.jobs,
-                "calibrated": bool(foretold and foretold.calibrated),
-                "unknown": dict(foretold.unknown) if foretold else {},
-            },
-            "memory": peak_memory(),
-        }
+        took, foretold = time.perf_counter() - self.began, self.estimate
+        told = {"took": round(took, 1), "beside": round(took - self.computing, 1), "trials": len(self.missing)}
+        if foretold:
+            told |= {
+                "seconds": None if foretold.seconds is None else round(foretold.seconds, 1),
+                "jobs": foretold.jobs,
+                "calibrated": foretold.calibrated,
+                "unknown": dict(foretold.unknown),
+            }
+        return {"calibration": self.speed, "estimate": told, "memory": peak_memory()}
 
 
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)
+def _kind(trial: Trial) -> tuple[str, str | None]:
+    """A trial's function, and the kind of device on which it runs together with others, None for one by itself."""
+    return _name(trial), trial.batched.device if trial.batched else None
 
 
 def _name(trial: Trial) -> str:

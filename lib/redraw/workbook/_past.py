@@ -61,7 +61,7 @@ class Past:
         """
         for runs in ([run for run in self.runs if run[0] == preset], self.runs):
             for _, run, _ in reversed(runs):
-                if isinstance(took := run.get("estimate"), Mapping) and _number(took.get("beside")):
+                if (took := timed(run)) and _number(took.get("beside")):
                     then = _number(run.get("calibration"))
                     return took["beside"] * (speed / then if speed and then else 1)
             if stored := [run["wall_seconds"] for _, run, computed in runs if not computed]:
@@ -97,6 +97,18 @@ def past(project: Project, study: str, parameters: Mapping[str, Iterable[str]]) 
             run["wall_seconds"] = float(run["wall_seconds"])
             found.runs.append((version.preset, run, counts["computed"]))
     return found
+
+
+def timed(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a run.json says under `estimate`, where it measured that.
+
+    A run by Dask or SLURM once left null seconds and no trials there, which no other does, and all of its time as time
+    beside the trials.
+    """
+    told = run.get("estimate")
+    if not isinstance(told, Mapping) or told.get("seconds", 0) is None and not told.get("trials"):
+        return None
+    return told
 
 
 def _recorded(version: Version, speed: float | None, parameters: Mapping[str, Iterable[str]]):

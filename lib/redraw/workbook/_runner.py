@@ -94,7 +94,7 @@ def run_study(
     Raises ParameterError, CardError, NotebookError for a wrong request and DataCorrupt for a damaged file of data that
     cannot be replaced, before anything is written; TrialError, NotebookFailed or RunTimedOut when the work failed.
     """
-    watch = Watch(project, study, preset, jobs or default_jobs())
+    watch = Watch(project, study, preset, jobs or default_jobs(), elsewhere=engine is not None)
     with _deadline(deadline) as disarm:
         card, notebook, module = project.card(study), project.notebook(study), project.module(study)
         parameters = card.resolve(preset, overrides)
@@ -117,10 +117,9 @@ def run_study(
                 return Run(done, False, blocked, claims)
             partial = folder / f"{identity}.partial"
             begun = _begin(partial, trials, store, say)
-            foresee = watch.foresee if engine is None else _unforeseen
             with _recorded(partial, card, preset, parameters, project.root, store, device):
                 results = run_trials(
-                    trials, store=store, jobs=jobs, engine=engine, on_progress=on_progress, on_missing=foresee
+                    trials, store=store, jobs=jobs, engine=engine, on_progress=on_progress, on_missing=watch.foresee
                 )
                 watch.computed()
                 if store.damaged:
@@ -182,10 +181,6 @@ def run_study(
     write_board(project.reports, cards)
     say(watch.told())
     return Run(version, True, blocked, [verdict.to_dict() for verdict in verdicts])
-
-
-def _unforeseen(missing: list[Trial], total: int) -> None:
-    """What other machines will take is not known here."""
 
 
 @contextmanager
