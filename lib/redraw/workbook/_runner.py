@@ -29,7 +29,7 @@ from redraw.workbook._judge import Verdict
 from redraw.workbook._meaning import meaning, meaning_of_source
 from redraw.workbook._notebooks import execute_notebook, undisturbed
 from redraw.workbook._project import Project, default_jobs
-from redraw.workbook._provenance import environment
+from redraw.workbook._provenance import devices, environment
 from redraw.workbook._records import RECORDS, write_records
 from redraw.workbook._rulings import changed_parameters, rule
 from redraw.workbook._seeding import account, bodies, told
@@ -135,10 +135,12 @@ def run_study(
                     with importing():
                         for name in ("_report", "_board", "_study_page"):  # what is needed when the notebook is done
                             import_module(f"redraw.workbook.{name}")
-                    write_records(partial / RECORDS, bodies(trials, results, store))
+                    recorded = bodies(trials, results, store)
+                    write_records(partial / RECORDS, recorded)
                     samples = module.measure(table, **parameters)
                     verdicts = rule(card, samples, preset, parameters, blocked, level=level)
-                    return verdicts, environment(project.root), _all_cards(project, say)
+                    where = devices(recorded, here=() if watch.elsewhere else {trial.key for trial in watch.missing})
+                    return verdicts, environment(project.root, where), _all_cards(project, say)
 
                 say("executing the notebook")
                 verdicts, surroundings, cards = execute(
@@ -406,8 +408,6 @@ def _write(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **surroundings,
     }
-    if came["batched"]:
-        run["determinism"] = run["determinism"] | {"device": came["batched"]["device"]}
     scalars = table[[name for name in table if not table[name].map(lambda v: isinstance(v, list | dict)).any()]]
     scalars.to_csv(partial / "trials.csv", index=False)
     (partial / "results.json").write_text(json.dumps(results, indent=1) + "\n")
