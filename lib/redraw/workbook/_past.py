@@ -22,14 +22,21 @@ _UNREADABLE = OSError, EOFError, ValueError, KeyError, TypeError, AttributeError
 
 @dataclass(frozen=True)
 class Ran:
-    """A recorded trial: name of its function, parameters, seconds, operations where it counted them, and the speed of
-    the machine (`calibrate`) where that is known."""
+    """A recorded trial: name of its function, parameters, seconds, operations where it counted them, the speed of the
+    machine (`calibrate`) where that is known, and the kind of device on which it ran together with others, if it did;
+    the seconds are its share of theirs then."""
 
     function: str
     parameters: Mapping[str, Any]
     seconds: float
     flops: float | None = None
     speed: float | None = None
+    together: str | None = None
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the machine's speed, which is that of its processor, says how long such a trial takes."""
+        return (self.together or self.parameters.get("device") or "cpu") == "cpu"
 
 
 @dataclass
@@ -39,12 +46,13 @@ class Past:
     trials: dict[str, Ran] = field(default_factory=dict)
     runs: list[tuple[str, Mapping[str, Any], int]] = field(default_factory=list)
 
-    def of(self, function: str, speed: float | None) -> list[Recorded]:
-        """The seconds of a function's trials as they would be at `speed`, where both speeds are known."""
+    def of(self, function: str, together: str | None, speed: float | None) -> list[Recorded]:
+        """The seconds of a function's trials that ran by themselves (None) or together on a kind of device, as they
+        would be at `speed`, where both speeds are known and count."""
         found = []
         for ran in self.trials.values():
-            if ran.function == function:
-                known = bool(speed and ran.speed)
+            if (ran.function, ran.together) == (function, together):
+                known = bool(speed and ran.speed and ran.on_cpu)
                 found.append(Recorded(ran.parameters, ran.seconds * (speed / ran.speed if known else 1), known))
         return found
 
@@ -128,7 +136,8 @@ def _recorded(version: Version, speed: float | None, parameters: Mapping[str, It
 def ran_of(body: Mapping[str, Any], speed: float | None = None) -> Ran:
     """A trial as the store or a version's records have it."""
     name = body["function"].partition(":")[2]
-    return Ran(name, body["parameters"], float(body["seconds"]), _flops(body["value"]), speed)
+    together = (body.get("batched") or {}).get("device")
+    return Ran(name, body["parameters"], float(body["seconds"]), _flops(body["value"]), speed, together)
 
 
 def names_of(trials: Iterable[Any]) -> dict[str, set[str]]:
