@@ -117,7 +117,7 @@ def test_what_was_handed_out_early_is_not_overtaken():
 def known(speed=None, beside=None):
     run = {"wall_seconds": 30.0, "calibration": speed, "memory": {"own": 0.5, "other": 0.25}}
     trials = {str(n): Ran("work", {"n": n}, float(n), flops=100.0 * n, speed=speed) for n in (1, 2)}
-    return Past(trials, [("laptop", run | ({"estimate": {"beside": beside}} if beside else {}), 0)])
+    return Past(trials, [("laptop", run | ({"estimate": {"seconds": 9.0, "beside": beside}} if beside else {}), 0)])
 
 
 def test_a_run_is_its_trials_on_its_workers_and_what_stands_beside_them():
@@ -236,13 +236,18 @@ def test_time_beside_the_trials(written):
 
 def test_what_other_machines_computed_is_no_time_beside_the_trials(written):
     """An older version by Dask or SLURM has all of its time there, with null seconds and no trials."""
-    written(1, "", 5, calibration=0.001, estimate={"seconds": 60.0, "took": 90.0, "beside": 12.0, "trials": 5})
-    written(2, "", 5, calibration=None, estimate={"seconds": None, "took": 3600.0, "beside": 3600.0, "trials": 0})
+    here, there = {"own": 0.5, "other": 2.0}, {"own": 0.5, "other": 0.25}
+    taken = {"seconds": 60.0, "took": 90.0, "beside": 12.0, "trials": 5}
+    written(1, "", 5, calibration=0.001, estimate=taken, memory=here)
+    taken = {"seconds": None, "took": 3600.0, "beside": 3600.0, "trials": 0}
+    written(2, "", 5, calibration=None, estimate=taken, memory=there)
     assert past(written.project, "made", NAMES).beside("laptop", 0.001) == pytest.approx(12.0)
+    assert past(written.project, "made", NAMES).memory("laptop") == {"own": 0.5, "other": 2.0}
     written(3, "", 5, calibration=0.001, estimate={"seconds": None, "took": 90.0, "beside": 13.0, "trials": 5})
     assert past(written.project, "made", NAMES).beside("laptop", 0.001) == pytest.approx(13.0)
-    written(4, "", 5, calibration=None, estimate={"took": 3600.0, "beside": 14.0, "trials": 5})
-    assert past(written.project, "made", NAMES).beside("laptop", 0.001) == pytest.approx(14.0)
+    written(4, "", 5, calibration=None, estimate={"took": 3600.0, "beside": 14.0, "trials": 5}, memory=there)
+    found = past(written.project, "made", NAMES)
+    assert found.beside("laptop", 0.001) == pytest.approx(14.0) and found.memory("laptop") == here
 
 
 def test_a_version_that_cannot_be_read_is_passed_over(written):
@@ -280,6 +285,7 @@ def test_the_report_tells_what_was_expected_and_what_it_took():
     assert (
         engine["Expected"] == "nothing: a run by Dask or SLURM is not estimated; it took 2 min 31 s, 75 trials computed"
     )
+    assert engine["Memory"] == "0.6 GiB at its peak; what the workers of Dask or SLURM held was not measured"
     older = dict(costs(results, run | {"estimate": estimate | {"seconds": None, "trials": 0}}))
     assert older["Expected"] == "nothing: a run by Dask or SLURM is not estimated; it took 2 min 31 s"
     before = dict(costs(results, {"trial_seconds": 280.0}))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._pages import duration, number
-from ._past import timed
+from ._past import by_engine
 
 WATTS_PER_CORE = (5.0, 15.0)
 """What one busy core of a server or laptop may draw, from low to high: an assumption, nothing is measured."""
@@ -28,7 +28,7 @@ def costs(results: Mapping[str, Any], run: Mapping[str, Any], flops: float | Non
     if _is_number(seconds):
         words = f"{duration(seconds)} on {where}, over all trials of this version"
         told.append(("Computing time", f"{words}, those too that earlier runs had stored" if reused else words))
-    told += _foretold(run) + _memory(run.get("memory"))
+    told += _foretold(run) + _memory(run)
     if flops is not None:
         told.append(("Work", f"{flops:.2g} floating-point operations, as the trials counted them"))
     else:
@@ -50,7 +50,7 @@ def _foretold(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not isinstance(estimate, Mapping) or not _is_number(took := estimate.get("took")):
         return []
     trials, jobs = estimate.get("trials"), estimate.get("jobs")
-    if timed(run) is None or "seconds" not in estimate:
+    if by_engine(run):
         computed = f", {trials:,} trials computed" if trials else ""
         return [("Expected", f"nothing: a run by Dask or SLURM is not estimated; it took {duration(took)}{computed}")]
     words = f"{duration(took)}, {f'{trials:,} trials computed, {jobs} at a time' if trials else 'all trials stored'}"
@@ -61,10 +61,13 @@ def _foretold(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("Expected", f"{duration(expected)}{least}; it took {words}")]
 
 
-def _memory(memory: Any) -> list[tuple[str, str]]:
+def _memory(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    memory = run.get("memory")
     if not isinstance(memory, Mapping) or not all(_is_number(memory.get(name)) for name in ("own", "other")):
         return []
     own, other = (number(memory[name], 1) for name in ("own", "other"))
+    if by_engine(run):
+        return [("Memory", f"{own} GiB at its peak; what the workers of Dask or SLURM held was not measured")]
     return [("Memory", f"{own} GiB at its peak, {other} GiB in the largest of its other processes")]
 
 

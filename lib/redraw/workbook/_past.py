@@ -77,10 +77,11 @@ class Past:
         return None
 
     def memory(self, preset: str) -> dict[str, float] | None:
-        """The peak memory that the newest run recorded, of this preset if one did."""
+        """The peak memory that the newest run recorded, of this preset if one did; not of one by Dask or SLURM, whose
+        workers it did not see."""
         for runs in ([run for run in self.runs if run[0] == preset], self.runs):
             for _, run, _ in reversed(runs):
-                if isinstance(run.get("memory"), Mapping):
+                if isinstance(run.get("memory"), Mapping) and not by_engine(run):
                     return dict(run["memory"])
         return None
 
@@ -117,6 +118,12 @@ def timed(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not isinstance(told, Mapping) or told.get("seconds", 0) is None and not told.get("trials"):
         return None
     return told
+
+
+def by_engine(run: Mapping[str, Any]) -> bool:
+    """Whether Dask or SLURM computed trials of a run: nothing was expected of it then (`Watch.record`)."""
+    told = run.get("estimate")
+    return isinstance(told, Mapping) and (timed(run) is None or "seconds" not in told)
 
 
 def _recorded(version: Version, speed: float | None, parameters: Mapping[str, Iterable[str]]):
