@@ -15,6 +15,8 @@ from redraw.workbook._project import Project, default_jobs
 from redraw.workbook._startup import importing, without_compiler
 
 PRESETS = "smoke", "laptop", "paper"
+HERE = "processes", "serial"
+"""The engines whose time can be told: those of this machine's own processes."""
 
 
 class DryRun(NamedTuple):
@@ -31,36 +33,41 @@ def dry_run(
     overrides: Mapping[str, Any],
     jobs: int | None,
     records: Path | None,
+    batch: bool | None = None,
+    engine: str = "processes",
 ) -> DryRun:
     """Estimate the runs of `studies`, of the preset that is asked for and of the others; nothing is run or written.
 
-    records: the version's file of records that the run would start from. The estimate's seconds are those of the run
-    itself; `loading_seconds` is what this command took to load what the run would load too.
+    records: the version's file of records that the run would start from. batch: whether seeds train side by side was
+    asked for, or asked not to. engine: as asked for; with Dask or SLURM the seconds are nevertheless those of processes
+    of this machine. The estimate's seconds are those of the run itself; `loading_seconds` is what this command took to
+    load what the run would load too.
     """
+    elsewhere = engine not in HERE
     started = time.perf_counter()
     with importing():
         from redraw import data
         from redraw.workbook import Store
+        from redraw.workbook._batched import device_of
         from redraw.workbook._estimate import forecast
         from redraw.workbook._trials import datasets
 
         modules = {study: project.module(study) for study in studies}
     without_compiler()
     loading, store, speed = time.perf_counter() - started, Store(records=records), None
-    plain = []
+    device, plain = None if elsewhere else device_of(batch), []
     for study in studies:
         card, found = project.card(study), {}
         for name in [preset, *(other for other in PRESETS if other != preset)]:
             given = overrides if name == preset else {}
-            found[name] = forecast(
-                project, study, preset=name, overrides=given, jobs=jobs or default_jobs(name), store=store, speed=speed
-            )
+            where = {"jobs": jobs or default_jobs(name), "store": store, "device": device, "speed": speed}
+            found[name] = forecast(project, study, preset=name, overrides=given, **where)
             speed = speed or found[name].speed
         planned = modules[study].plan(**card.resolve(preset, overrides))
         absent = [name for name in datasets(planned) if not data.available(name)]
         others = {name: found[name].to_dict() for name in PRESETS}
-        document = found[preset].to_dict() | {"loading_seconds": loading, "to_fetch": absent, "presets": others}
-        plain.append(document)
+        more = {"engine": engine, "loading_seconds": loading, "to_fetch": absent, "presets": others}
+        plain.append(found[preset].to_dict() | more)
     return DryRun(plain, Group(*(part for document in plain for part in _page(document)), *_total(plain)))
 
 
@@ -97,8 +104,13 @@ def _grounds(document: Mapping[str, Any]) -> list[str]:
     from redraw.workbook._pages import duration
 
     said = []
+    if document["engine"] not in HERE:
+        said.append(f"on this machine, by its processes; the time with --engine {document['engine']} is not estimated")
     if document["trial_seconds"]:
-        said.append(f"trials: {duration(document['trial_seconds'])} on one core")
+        said.append(f"trials: {duration(document['trial_seconds'])} one after another")
+    if document["together"]:
+        of = f"{document['together']:,} trials run together"
+        said.append(f"{of}: each taken as its share of a recorded group's time, whatever the size of its group now")
     if document["beside_seconds"] is not None:
         said.append(f"notebook, verdicts and report: {duration(document['beside_seconds'])}, as the last run took")
     else:

@@ -28,6 +28,7 @@ app.add_typer(data_app, name="data")
 
 UsageError = typer.BadParameter.__base__  # typer carries click inside, under names of its own
 DONE, FAILED, WRONG, BLOCKED, INTERRUPTED = 0, 1, 2, 3, 130
+ALONE = "batch-seeds: must be given with --engine processes or serial"
 MARKS = {
     "reproduced": "[green]✓ reproduced[/]",
     "contradicted": "[red]✗ contradicted[/]",
@@ -207,16 +208,16 @@ def run(
         project.notebook(name)
         project.find_module(name)
     records = find_records(project, study, source) if source is not None else None
+    if script:
+        return _script(engine, slurm, batch, project, studies, preset, overrides, records)
+    computing, jobs = engine_of(engine, jobs, slurm, _say)  # which starts nothing
+    if batch and computing is not None:
+        raise ParameterError(ALONE)
     if dry:
         from redraw._cli_estimate import dry_run
 
-        found = dry_run(project, studies, preset, overrides, jobs, records)
+        found = dry_run(project, studies, preset, overrides, jobs, records, batch, engine)
         return _print_json(found.plain if everything else found.plain[0]) if as_json else out.print(found.page)
-    if script:
-        return _script(engine, slurm, project, studies, preset, overrides, records)
-    computing, jobs = engine_of(engine, jobs, slurm, _say)
-    if batch and computing is not None:
-        raise ParameterError("batch-seeds: must be given with --engine processes or serial")
     code, documents = DONE, []
     for name in studies:
         started = time.perf_counter()
@@ -238,6 +239,7 @@ def run(
                     store=Store(records=records),
                     engine=computing,
                     device=device_of(batch) if computing is None else None,
+                    device_asked=bool(batch),
                     deadline=deadline,
                     execute=execute,
                     on_progress=on_progress,
@@ -260,10 +262,12 @@ def run(
     return code
 
 
-def _script(engine: str, slurm: list[str], project, studies: list[str], preset, overrides, records) -> int:
+def _script(engine: str, slurm: list[str], batch, project, studies: list[str], preset, overrides, records) -> int:
     """Print the sbatch script for the trials of a study that are not stored yet."""
     if engine != "slurm" or len(studies) != 1:
         raise ParameterError("script: must be given with --engine slurm and one study")
+    if batch:
+        raise ParameterError(ALONE)
     options = slurm_options(slurm, installed=True)
     from redraw.workbook import Store
     from redraw.workbook._slurm import script

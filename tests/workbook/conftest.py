@@ -218,3 +218,14 @@ def _make_version(tmp_path):
         return write_version(tmp_path / "reports", card, **changes)
 
     return make
+
+
+@pytest.fixture
+def unexecuted():
+    """For `run_study(execute=...)`: the notebook as it is, since executing it takes longer than the rest of a run."""
+
+    def copied(source, target, parameters, *, environment, meanwhile):
+        target.write_text(source.read_text())
+        return meanwhile()
+
+    return copied

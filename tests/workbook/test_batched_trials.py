@@ -272,7 +272,9 @@ def test_a_run_says_that_its_trials_ran_together(checkout, enter):
         enter(checkout)
         return run_study(find_project(checkout.root), "tiny", preset="smoke", jobs=1, say=said.append, **more)
 
-    single = run(device="cpu")
+    single = run(device="cpu", device_asked=False)
+    assert single.published and not [line for line in said if "batched" in line]
+    run(device="cpu")
     assert "tiny has no batched trial functions: its trials run one by one" in said
     record = json.loads((checkout.version() / "run.json").read_text())
     assert record["batched"] is None and "--batch-seeds" not in record["command"]
@@ -306,6 +308,10 @@ def test_what_is_offered_is_where_it_says():
     assert found
 
 
-def test_the_command_takes_the_flag_and_says_where_it_has_no_effect(checkout):
+def test_the_command_takes_the_flag_and_says_only_then_where_it_has_no_effect(checkout):
+    study = checkout.root / "lib" / "redraw" / "studies" / "tiny.py"
+    study.write_text(study.read_text() + "\n\ntorch.cuda.is_available = lambda: True\n")
+    ran = checkout.redraw("run", "tiny", "--preset", "smoke")
+    assert ran.code == 0 and "published" in ran.err and "batched" not in ran.err
     ran = checkout.redraw("run", "tiny", "--preset", "smoke", "--batch-seeds")
     assert ran.code == 0 and "tiny has no batched trial functions: its trials run one by one" in ran.err

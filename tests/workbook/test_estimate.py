@@ -3,13 +3,18 @@
 import json
 import math
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 
-from redraw.workbook import Project
+from redraw import _cli_estimate, cli
+from redraw.workbook import Batched, Project, Store, run_study, run_trials
+from redraw.workbook import _trials as running
+from redraw.workbook._batched import batched
 from redraw.workbook._costs import costs
-from redraw.workbook._estimate import HANDLING, STARTING, _operations, estimate_run, makespan
+from redraw.workbook._estimate import HANDLING, STARTING, _operations, estimate_run, forecast, makespan
 from redraw.workbook._machine import calibrate, peak_memory
 from redraw.workbook._past import Past, Ran, past
 from redraw.workbook._predict import LEAST, RIDGE, Recorded, predictor
@@ -23,6 +28,7 @@ class Made:
     parameters: dict = field(default_factory=dict)
     needs: dict = field(default_factory=dict)
     function: str = "made:work"
+    batched: Batched | None = None
 
 
 # One trial ------------------------------------------------------------------------------------------------------
@@ -111,7 +117,7 @@ def test_what_was_handed_out_early_is_not_overtaken():
 def known(speed=None, beside=None):
     run = {"wall_seconds": 30.0, "calibration": speed, "memory": {"own": 0.5, "other": 0.25}}
     trials = {str(n): Ran("work", {"n": n}, float(n), flops=100.0 * n, speed=speed) for n in (1, 2)}
-    return Past(trials, [("laptop", run | ({"estimate": {"beside": beside}} if beside else {}), 0)])
+    return Past(trials, [("laptop", run | ({"estimate": {"seconds": 9.0, "beside": beside}} if beside else {}), 0)])
 
 
 def test_a_run_is_its_trials_on_its_workers_and_what_stands_beside_them():
@@ -154,6 +160,32 @@ def test_another_network_or_device_than_was_ever_run_is_unknown_and_another_numb
     assert found.seconds == pytest.approx(found.trial_seconds + 30) and found.trial_seconds == pytest.approx(4.0)
     assert estimate_run(past, missing[1:], **about).seconds is None
     assert _operations(past, missing) == (pytest.approx(100.0), 1)
+
+
+def test_trials_that_run_together_are_told_by_their_like_alone():
+    """Shares of a group's time say nothing of a trial by itself, nor of another device; nor does the processor's speed
+    of what a GPU takes."""
+    cpu, cuda = (Batched("made:works", device=device) for device in ("cpu", "cuda"))
+    trials = {
+        "a": Ran("work", {"n": 1}, 8.0, speed=0.001),
+        "b": Ran("work", {"n": 1}, 2.0, speed=0.001, together="cpu"),
+    }
+    past = Past(trials, [("laptop", {"wall_seconds": 30.0}, 0)])
+    about = {"study": "made", "preset": "laptop", "total": 4, "jobs": 2, "speed": 0.002}
+    alone, together = ([Made(key, {"n": 1}, batched=how) for key in "wxyz"] for how in (None, cpu))
+    assert estimate_run(past, alone, **about).trial_seconds == pytest.approx(4 * 8 * 2)
+    found = estimate_run(past, together, **about)
+    assert found.trial_seconds == pytest.approx(4 * 2 * 2) and (found.together, found.jobs) == (4, 2)
+    there = [Made(key, {"n": 1}, batched=cuda) for key in "wxyz"]
+    found = estimate_run(past, there, **about)
+    assert found.seconds is None and found.unknown == {"work together on cuda": 4} and found.together == 0
+    past.trials["c"] = Ran("work", {"n": 1}, 0.5, speed=0.001, together="cuda")
+    found = estimate_run(past, there, **about)
+    assert found.trial_seconds == pytest.approx(4 * 0.5) and not found.calibrated
+    assert found.jobs == 1 and found.seconds == pytest.approx(2 + 4 * HANDLING * 0.002 + 30), "all in one process"
+    past.trials["d"] = Ran("play", {"n": 1, "device": "cuda"}, 3.0, speed=0.001)
+    asked = [Made("p", {"n": 1, "device": "cuda"}, function="made:play")]
+    assert estimate_run(past, asked, **about).trial_seconds == pytest.approx(3.0)
 
 
 # What versions recorded -----------------------------------------------------------------------------------------
@@ -202,6 +234,22 @@ def test_time_beside_the_trials(written):
     assert past(written.project, "made", NAMES).beside("smoke", None) == 12.0
 
 
+def test_what_other_machines_computed_is_no_time_beside_the_trials(written):
+    """An older version by Dask or SLURM has all of its time there, with null seconds and no trials."""
+    here, there = {"own": 0.5, "other": 2.0}, {"own": 0.5, "other": 0.25}
+    taken = {"seconds": 60.0, "took": 90.0, "beside": 12.0, "trials": 5}
+    written(1, "", 5, calibration=0.001, estimate=taken, memory=here)
+    taken = {"seconds": None, "took": 3600.0, "beside": 3600.0, "trials": 0}
+    written(2, "", 5, calibration=None, estimate=taken, memory=there)
+    assert past(written.project, "made", NAMES).beside("laptop", 0.001) == pytest.approx(12.0)
+    assert past(written.project, "made", NAMES).memory("laptop") == {"own": 0.5, "other": 2.0}
+    written(3, "", 5, calibration=0.001, estimate={"seconds": None, "took": 90.0, "beside": 13.0, "trials": 5})
+    assert past(written.project, "made", NAMES).beside("laptop", 0.001) == pytest.approx(13.0)
+    written(4, "", 5, calibration=None, estimate={"took": 3600.0, "beside": 14.0, "trials": 5}, memory=there)
+    found = past(written.project, "made", NAMES)
+    assert found.beside("laptop", 0.001) == pytest.approx(14.0) and found.memory("laptop") == here
+
+
 def test_a_version_that_cannot_be_read_is_passed_over(written):
     written(1, "work,0,100,True,7,2.5,k0\n", 0)
     (written(2, "work,0,100,True,7,fast,k0\n", 0) / "run.json").write_text("{}")
@@ -211,8 +259,6 @@ def test_a_version_that_cannot_be_read_is_passed_over(written):
 
 
 def test_the_machine_is_measured_in_steps_and_gibibytes():
-    import torch
-
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
     assert 1e-6 < calibrate(0.01) < 10
     assert torch.equal(torch.random.get_rng_state(), state) and torch.get_num_threads() == threads
@@ -231,10 +277,121 @@ def test_the_report_tells_what_was_expected_and_what_it_took():
     assert told["Memory"] == "0.6 GiB at its peak, 0.9 GiB in the largest of its other processes"
     part = dict(costs(results, run | {"estimate": estimate | {"unknown": {"probe": 3}}}))
     assert part["Expected"].startswith("2 min 20 s at least, probe never having been run; it took")
-    none = dict(costs(results, run | {"estimate": estimate | {"seconds": None, "trials": 0}}))
-    assert none["Expected"].startswith("nothing: no trial like these had been run") and "stored" in none["Expected"]
+    none = dict(costs(results, run | {"estimate": estimate | {"seconds": None}}))
+    assert none["Expected"].startswith("nothing: no trial like these had been run; it took 2 min 31 s, 75 trials")
+    stored = dict(costs(results, run | {"estimate": estimate | {"seconds": 9.0, "trials": 0}}))
+    assert stored["Expected"] == "9.0 s; it took 2 min 31 s, all trials stored"
+    engine = dict(costs(results, run | {"estimate": {"took": 151.2, "beside": 9.0, "trials": 75}}))
+    assert (
+        engine["Expected"] == "nothing: a run by Dask or SLURM is not estimated; it took 2 min 31 s, 75 trials computed"
+    )
+    assert engine["Memory"] == "0.6 GiB at its peak; what the workers of Dask or SLURM held was not measured"
+    older = dict(costs(results, run | {"estimate": estimate | {"seconds": None, "trials": 0}}))
+    assert older["Expected"] == "nothing: a run by Dask or SLURM is not estimated; it took 2 min 31 s"
     before = dict(costs(results, {"trial_seconds": 280.0}))
     assert before.keys() == {"This run", "Computing time", "Work", "Energy"}  # as older versions have it
+    assert before["Computing time"] == "4 min 40 s on one core, over all trials of this version"
+    gpu = dict(costs(results, run | {"determinism": {"device": "NVIDIA H200"}}))
+    assert gpu["Computing time"] == "4 min 40 s on NVIDIA H200, over all trials of this version"
+    assert gpu["Energy"] == "not estimated: what NVIDIA H200 drew is not known"
+
+
+# A run, and what would be one ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def engine(missing, store, jobs):
+    """An engine that is none of Redraw's own, in this process."""
+    yield running._Here(), 1
+
+
+def test_a_run_by_an_engine_records_what_it_measured_and_no_estimate(checkout, enter, unexecuted):
+    enter(checkout)
+    project, said = Project(checkout.root), []
+
+    def run(**more):
+        usual = {"preset": "smoke", "jobs": 1, "execute": unexecuted, "say": said.append}
+        path = run_study(project, "tiny", **usual | more).version.path
+        return json.loads((path / "run.json").read_text()), (path / "report.html").read_text()
+
+    record, page = run(engine=engine, overrides={"seconds": 0.5})
+    assert record["estimate"].keys() == {"took", "beside", "trials"} and record["calibration"] is None
+    assert record["estimate"]["trials"] == 3 and record["estimate"]["took"] - record["estimate"]["beside"] >= 1.4
+    assert "a run by Dask or SLURM is not estimated; it took" in page and "3 trials computed" in page
+    assert "took" in said[-1] and "estimate" not in said[-1]
+    assert past(project, "tiny", {}).beside("smoke", 0.001) == record["estimate"]["beside"]
+    stored, page = run(engine=engine, overrides={"seconds": 0.5, "seeds": 2})
+    assert stored["estimate"]["trials"] == 0 and stored["estimate"]["seconds"] == record["estimate"]["beside"]
+    assert "all trials stored" in page
+
+
+OFFERED = """
+
+def uniform_means(calls, device):
+    return [uniform_mean(**call) for call in calls]
+
+
+BATCHED = {"uniform_mean": Batched(f"{__name__}:uniform_means")}
+"""
+
+
+@pytest.fixture
+def offering(checkout, enter, monkeypatch):
+    """The project of a checkout whose study's trials can run together, seen from this process."""
+    study = checkout.root / "lib" / "redraw" / "studies" / "tiny.py"
+    study.write_text(study.read_text().replace("import Samples, Trial", "import Batched, Samples, Trial") + OFFERED)
+    enter(checkout)
+    monkeypatch.setattr(_cli_estimate, "without_compiler", lambda: None)  # this process is not one that only runs
+    return Project(checkout.root)
+
+
+def test_a_forecast_knows_the_trials_that_ran_together(offering):
+    trials = offering.module("tiny").plan(seeds=3, seconds=0.0, dataset="none")
+    run_trials(batched(trials, "cpu"), store=Store(), jobs=1)
+    about = {"preset": "smoke", "jobs": 1, "speed": 0.001}
+    found = forecast(offering, "tiny", device="cpu", **about)
+    assert (found.stored, found.to_compute) == (3, 0)
+    found = forecast(offering, "tiny", **about)
+    assert (found.stored, found.to_compute, found.unknown) == (0, 3, {"uniform_mean": 3})
+    found = forecast(offering, "tiny", device="cpu", overrides={"seeds": 5}, **about)
+    assert (found.stored, found.to_compute, found.together, found.unknown) == (3, 2, 2, {})
+
+
+@pytest.mark.parametrize(("batch", "to_compute"), [(None, 0), (True, 0), (False, 3)])
+def test_a_dry_run_on_cuda_finds_what_the_run_stored(offering, monkeypatch, batch, to_compute):
+    monkeypatch.setattr(running, "how_it_ran", lambda device, members: {"device": device, "members": members})
+    run_trials(
+        batched(offering.module("tiny").plan(seeds=3, seconds=0.0, dataset="none"), "cuda"), store=Store(), jobs=1
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    found = _cli_estimate.dry_run(offering, ["tiny"], "smoke", {}, 1, None, batch)
+    assert found.plain[0]["to_compute"] == to_compute and found.plain[0]["engine"] == "processes"
+    laptop = found.plain[0]["presets"]["laptop"]
+    assert (laptop["to_compute"], laptop["together"]) == ((10, 0) if batch is False else (7, 7))
+
+
+def test_a_dry_run_says_what_its_time_is_not(offering, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    (found,) = _cli_estimate.dry_run(offering, ["tiny"], "smoke", {}, 1, None, None, "dask").plain
+    line = "on this machine, by its processes; the time with --engine dask is not estimated"
+    assert _cli_estimate._grounds(found)[0] == line
+    assert found["unknown"] == {"uniform_mean": 3}, "on a cluster each trial runs by itself"
+    here = found | {"engine": "processes", "together": 2}
+    grounds = _cli_estimate._grounds(here)
+    assert line not in grounds
+    assert (
+        "2 trials run together: each taken as its share of a recorded group's time, whatever the size of" in grounds[0]
+    )
+
+
+def test_the_command_forecasts_the_run_that_it_would_make(offering, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        _cli_estimate, "dry_run", lambda *given: asked.append(given[4:]) or _cli_estimate.DryRun([{}], "")
+    )
+    for more in ({"batch": True}, {"engine": "serial"}, {"jobs": 3, "batch": False}):
+        cli.run("tiny", preset="smoke", dry=True, as_json=True, **more)
+    assert asked == [(None, None, True, "processes"), (1, None, None, "serial"), (3, None, False, "processes")]
 
 
 # The command ----------------------------------------------------------------------------------------------------

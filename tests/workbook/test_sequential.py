@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from redraw.workbook import ParameterError, until_decided
+from redraw.workbook import Batched, ParameterError, Project, until_decided
 from redraw.workbook._claims import Claim, Samples
 from redraw.workbook._judge import judge_all
 from redraw.workbook._sequential import ALPHA, LOOKS, _expected, look, look_level, plan_looks
@@ -111,10 +111,13 @@ def test_it_stops_at_the_first_look_that_leaves_nothing_open():
 def test_another_batch_is_priced_by_what_its_trials_took():
     took = {"f0": 10.0, "f1": 20.0}
     stored = {key: types.SimpleNamespace(seconds=seconds) for key, seconds in took.items()}
-    trials = [types.SimpleNamespace(key=key, function=key[0]) for key in ("f0", "f1", "f2", "f3", "f3", "g0")]
+    plain = [{"key": key, "function": key[0]} for key in ("f0", "f1", "f2", "f3", "f3", "g0")]
+    trials = [types.SimpleNamespace(**fields, batched=None) for fields in plain]
     store = types.SimpleNamespace(get=stored.get)
     assert _expected(trials, store, jobs=3) == (2 * 15.0 + 15.0) / 3, "two of f, and g like everything that was seen"
     assert _expected(trials[:2], store, jobs=1) == 0.0
+    on_cuda = [types.SimpleNamespace(**fields, batched=Batched("m:f", device="cuda")) for fields in plain]
+    assert _expected(on_cuda, store, jobs=3) == 3 * 15.0, "those run in one process"
 
 
 # the run, through the command
@@ -146,6 +149,30 @@ def test_one_version_that_says_how_many_looks_and_why_it_stopped(checkout):
     assert not [place for place, *_ in map(dict.values, findings) if place.startswith("reports/")], findings
     again = checkout.redraw(*ASKED, "10", "-p", "seeds=2", "--jobs", "1")
     assert again.code == 0 and "up to date" in again.err and checkout.version() == version
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_the_trials_of_a_group_are_counted_one_by_one(checkout, enter, unexecuted, device):
+    study = checkout.root / "lib" / "redraw" / "studies" / "tiny.py"
+    text = study.read_text().replace("import Samples, Trial", "import Batched, Samples, Trial")
+    text += "\n\ndef means(calls, device):\n    return [uniform_mean(**call) for call in calls]\n"
+    study.write_text(text + '\n\nBATCHED = {"uniform_mean": Batched(f"{__name__}:means")}\n')
+    enter(checkout)
+    counts = []
+    done = until_decided(
+        Project(checkout.root),
+        "tiny",
+        budget_minutes=10,
+        preset="smoke",
+        overrides={"seeds": 2},
+        jobs=1,
+        device=device,
+        execute=unexecuted,
+        on_progress=lambda progress: counts.append(progress.computed),
+    )
+    run = json.loads((done.version.path / "run.json").read_text())
+    assert run["looks"]["trials_computed"] == run["looks"]["taken"][-1]["seeds"] > 2
+    assert max(counts) == 2 and (1 in counts) == (device is None), "a batch of two is one group where they run together"
 
 
 def test_a_budget_that_is_spent_leaves_the_claim_open_and_says_so(checkout):

@@ -116,7 +116,9 @@ def _single(values: list) -> Any:
 def _ran(run: Entity) -> str:
     """What ran, in words."""
     hardware, trials = run["hardware"], f"{run['trial_seconds']:g} s of trials"
-    words = [f"{run['command']}: {trials} on {hardware['processor']}, {hardware['system']}, Python {run['python']}."]
+    device = (run.get("determinism") or {}).get("device") or "cpu"
+    where = hardware["processor"] if device == "cpu" else f"{device} beside {hardware['processor']}"
+    words = [f"{run['command']}: {trials} on {where}, {hardware['system']}, Python {run['python']}."]
     if run["blocked"]:
         words.append(f"Blocked: {run['blocked']}.")
     if source := run.get("seeded_from"):

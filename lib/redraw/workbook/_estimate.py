@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ._batched import batched, in_one_process
 from ._machine import calibrate, peak_memory
 from ._past import Past, names_of, past, ran_of
 from ._predict import computed_by, predictor
@@ -27,8 +28,10 @@ class Estimate:
 
     trials, stored, to_compute: how many, those included that others need. seconds: wall time with `jobs` processes,
     from the run's start to its report, of all that is known; None where nothing is. trial_seconds: of the trials to
-    compute, on one core; beside_seconds: of everything else, None where no run tells. unknown: what was never run here
-    or in a published version, a function or one on some network or device, with the number of its trials. flops:
+    compute, one after another; beside_seconds: of everything else, None where no run tells. unknown: what was never
+    run here or in a published version, a function or one on some network or device, or together with others on one,
+    with the number of its trials. together: how many of those known run together with others; they are taken for the
+    share that such trials had of their groups' time when they were recorded, whatever the sizes of the groups. flops:
     floating-point operations of those `flops_of` trials to compute that will count them, as recorded ones did; None
     where none does. memory: what the newest run held at its peak, see `peak_memory`. speed: of this machine
     (`calibrate`), and whether all of the records tell theirs. decides: the claims that the preset can decide, main
@@ -45,6 +48,7 @@ class Estimate:
     trial_seconds: float
     beside_seconds: float | None
     unknown: Mapping[str, int] = field(default_factory=dict)
+    together: int = 0
     flops: float | None = None
     flops_of: int = 0
     memory: Mapping[str, float] | None = None
@@ -63,18 +67,18 @@ def estimate_run(
 ) -> Estimate:
     """The estimate of a run whose `missing` trials, in the order of `run_trials`, are to be computed.
 
-    Each takes what `predictor` says of the study's recorded trials of its function, at this machine's speed where the
-    record tells its own, unless nothing like it was recorded; then the order in which `run_trials` hands them
-    out is gone through (`makespan`).
+    Each takes what `predictor` says of the study's recorded trials of its function that ran as it will, by themselves
+    or together on its kind of device, at this machine's speed where the record tells its own, unless nothing like it
+    was recorded; then the order in which `run_trials` hands them out is gone through (`makespan`).
     """
-    records = {function: known.of(function, speed) for function in {_name(trial) for trial in missing}}
-    guess = {function: predictor(found) for function, found in records.items() if found}
-    said = {function: computed_by(found) for function, found in records.items() if found}
-    strange = [_strange(trial, said) for trial in missing]
+    records = {kind: known.of(*kind, speed) for kind in {_kind(trial) for trial in missing}}
+    guess = {kind: predictor(found) for kind, found in records.items() if found}
+    said = {kind: computed_by(found) for kind, found in records.items() if found}
+    strange = [_strange(trial, said.get(_kind(trial))) for trial in missing]
     taken = [
-        0.0 if unlike else guess[_name(trial)](trial.parameters) for trial, unlike in zip(missing, strange, strict=True)
+        0.0 if unlike else guess[_kind(trial)](trial.parameters) for trial, unlike in zip(missing, strange, strict=True)
     ]
-    jobs = min(jobs, max(len(missing), 1))
+    jobs = 1 if in_one_process(missing) else min(jobs, len(missing))
     handling = HANDLING * speed if speed else 0.0
     computing = makespan(missing, [seconds + handling for seconds in taken], jobs)
     if missing and jobs > 1 and speed:
@@ -91,20 +95,23 @@ def estimate_run(
         trial_seconds=sum(taken),
         beside_seconds=beside,
         unknown=dict(Counter(filter(None, strange))),
+        together=sum(bool(trial.batched) and not unlike for trial, unlike in zip(missing, strange, strict=True)),
         memory=known.memory(preset),
         speed=speed,
         calibrated=all(record.comparable for found in records.values() for record in found),
     )
 
 
-def _strange(trial: Trial, said: Mapping[str, Mapping[str, set[str]]]) -> str:
+def _strange(trial: Trial, said: Mapping[str, set[str]] | None) -> str:
     """What of the trial was never recorded, its function or that on its network or device; empty where both were.
 
-    said: by function, what `computed_by` says of its records; a parameter that no record has is passed over.
+    said: what `computed_by` says of its like, None where there are none; a parameter that no record has is passed over.
     """
-    if (name := _name(trial)) not in said:
+    name, device = _kind(trial)
+    name += f" together on {device}" if device else ""
+    if said is None:
         return name
-    for parameter, heard in said[name].items():
+    for parameter, heard in said.items():
         if (value := trial.parameters.get(parameter)) not in {None, *heard}:
             return f"{name} with {parameter}={value}"
     return ""
@@ -149,19 +156,21 @@ def forecast(
     overrides: Mapping[str, Any] | None = None,
     jobs: int,
     store: Store | None = None,
+    device: str | None = None,
     speed: float | None = None,
 ) -> Estimate:
     """What `run_study` would cost with these arguments; nothing is run, fetched or written.
 
-    speed: of this machine, measured where it is needed and not given. Trials that are stored here serve as records
-    beside those of the study's versions. Raises what `run_study` raises for a wrong request.
+    device: where trials that are alike run together, as for `run_study`. speed: of this machine, measured where it is
+    needed and not given. Trials that are stored here serve as records beside those of the study's versions. Raises what
+    `run_study` raises for a wrong request.
     """
     from ._card import ParameterError
 
     card, module = project.card(study), project.module(study)
     parameters = card.resolve(preset, overrides)
     try:
-        planned = module.plan(**parameters)
+        planned = batched(module.plan(**parameters), device)
     except ValueError as error:
         raise ParameterError(f"parameter {error}") from None
     store = store or Store()
@@ -193,27 +202,34 @@ def _operations(known: Past, trials: Sequence[Trial]) -> tuple[float | None, int
     said = {name: computed_by(found) for name, found in records.items() if found}
     total, counting = 0.0, 0
     for trial in trials:
-        if not _strange(trial, said):
+        if not _strange(trial, said.get(_name(trial))):
             total, counting = total + guess[_name(trial)](trial.parameters), counting + 1
     return total if counting else None, counting
 
 
 @dataclass
 class Watch:
-    """A run's clock: what was expected of it before its trials started, and what it took in the end."""
+    """A run's clock: what was expected of it before its trials started, and what it took in the end.
+
+    elsewhere: an engine is to compute them, perhaps on other machines, of which nothing is foretold. missing: them.
+    """
 
     project: Project
     study: str
     preset: str
     jobs: int
+    elsewhere: bool = False
     began: float = field(default_factory=time.perf_counter)
     speed: float | None = None
     estimate: Estimate | None = None
+    missing: Sequence[Trial] = ()
     computing: float = 0.0
 
     def foresee(self, missing: Sequence[Trial], total: int) -> None:
-        """Estimate the run, once it is known which trials it computes; measure the machine if there are any."""
-        self.computing = time.perf_counter()
+        """Estimate the run, once it is known which trials it computes; measure the machine if it is to compute any."""
+        self.computing, self.missing = time.perf_counter(), missing
+        if missing and self.elsewhere:
+            return
         self.speed = calibrate() if missing else None
         known = past(self.project, self.study, names_of(missing))
         about = {"study": self.study, "preset": self.preset, "jobs": self.jobs, "total": total}
@@ -221,7 +237,7 @@ class Watch:
 
     def computed(self) -> None:
         """The trials are done."""
-        self.computing = time.perf_counter() - self.computing if self.estimate else 0.0
+        self.computing = time.perf_counter() - self.computing
 
     def told(self) -> str:
         """One line: what it took, and what was expected."""
@@ -238,28 +254,25 @@ class Watch:
     def record(self) -> dict[str, Any]:
         """For run.json: calibration, estimate and memory, up to now.
 
-        estimate: seconds that were expected (None: never run), those it took, of these beside the trials, how many
-        trials it computed, in how many processes, and the functions about which nothing was known.
+        estimate: seconds that the run took, of these beside the trials, and how many trials were computed; where it
+        was foretold, the seconds that were expected (None: never run), in how many processes, whether all records
+        tell the speed of their machine, and the functions about which nothing was known.
         """
-        took = time.perf_counter() - self.began
-        foretold = self.estimate
-        return {
-            "calibration": self.speed,
-            "estimate": {
-                "seconds": _rounded(foretold and foretold.seconds),
-                "took": _rounded(took),
-                "beside": _rounded(took - self.computing),
-                "trials": foretold.to_compute if foretold else 0,
-                "jobs": foretold.jobs if foretold else self.jobs,
-                "calibrated": bool(foretold and foretold.calibrated),
-                "unknown": dict(foretold.unknown) if foretold else {},
-            },
-            "memory": peak_memory(),
-        }
+        took, foretold = time.perf_counter() - self.began, self.estimate
+        told = {"took": round(took, 1), "beside": round(took - self.computing, 1), "trials": len(self.missing)}
+        if foretold:
+            told |= {
+                "seconds": None if foretold.seconds is None else round(foretold.seconds, 1),
+                "jobs": foretold.jobs,
+                "calibrated": foretold.calibrated,
+                "unknown": dict(foretold.unknown),
+            }
+        return {"calibration": self.speed, "estimate": told, "memory": peak_memory()}
 
 
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)
+def _kind(trial: Trial) -> tuple[str, str | None]:
+    """A trial's function, and the kind of device on which it runs together with others, None for one by itself."""
+    return _name(trial), trial.batched.device if trial.batched else None
 
 
 def _name(trial: Trial) -> str:

@@ -22,14 +22,21 @@ _UNREADABLE = OSError, EOFError, ValueError, KeyError, TypeError, AttributeError
 
 @dataclass(frozen=True)
 class Ran:
-    """A recorded trial: name of its function, parameters, seconds, operations where it counted them, and the speed of
-    the machine (`calibrate`) where that is known."""
+    """A recorded trial: name of its function, parameters, seconds, operations where it counted them, the speed of the
+    machine (`calibrate`) where that is known, and the kind of device on which it ran together with others, if it did;
+    the seconds are its share of theirs then."""
 
     function: str
     parameters: Mapping[str, Any]
     seconds: float
     flops: float | None = None
     speed: float | None = None
+    together: str | None = None
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the machine's speed, which is that of its processor, says how long such a trial takes."""
+        return (self.together or self.parameters.get("device") or "cpu") == "cpu"
 
 
 @dataclass
@@ -39,12 +46,13 @@ class Past:
     trials: dict[str, Ran] = field(default_factory=dict)
     runs: list[tuple[str, Mapping[str, Any], int]] = field(default_factory=list)
 
-    def of(self, function: str, speed: float | None) -> list[Recorded]:
-        """The seconds of a function's trials as they would be at `speed`, where both speeds are known."""
+    def of(self, function: str, together: str | None, speed: float | None) -> list[Recorded]:
+        """The seconds of a function's trials that ran by themselves (None) or together on a kind of device, as they
+        would be at `speed`, where both speeds are known and count."""
         found = []
         for ran in self.trials.values():
-            if ran.function == function:
-                known = bool(speed and ran.speed)
+            if (ran.function, ran.together) == (function, together):
+                known = bool(speed and ran.speed and ran.on_cpu)
                 found.append(Recorded(ran.parameters, ran.seconds * (speed / ran.speed if known else 1), known))
         return found
 
@@ -61,7 +69,7 @@ class Past:
         """
         for runs in ([run for run in self.runs if run[0] == preset], self.runs):
             for _, run, _ in reversed(runs):
-                if isinstance(took := run.get("estimate"), Mapping) and _number(took.get("beside")):
+                if (took := timed(run)) and _number(took.get("beside")):
                     then = _number(run.get("calibration"))
                     return took["beside"] * (speed / then if speed and then else 1)
             if stored := [run["wall_seconds"] for _, run, computed in runs if not computed]:
@@ -69,10 +77,11 @@ class Past:
         return None
 
     def memory(self, preset: str) -> dict[str, float] | None:
-        """The peak memory that the newest run recorded, of this preset if one did."""
+        """The peak memory that the newest run recorded, of this preset if one did; not of one by Dask or SLURM, whose
+        workers it did not see."""
         for runs in ([run for run in self.runs if run[0] == preset], self.runs):
             for _, run, _ in reversed(runs):
-                if isinstance(run.get("memory"), Mapping):
+                if isinstance(run.get("memory"), Mapping) and not by_engine(run):
                     return dict(run["memory"])
         return None
 
@@ -99,6 +108,24 @@ def past(project: Project, study: str, parameters: Mapping[str, Iterable[str]]) 
     return found
 
 
+def timed(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a run.json says under `estimate`, where it measured that.
+
+    A run by Dask or SLURM once left null seconds and no trials there, which no other does, and all of its time as time
+    beside the trials.
+    """
+    told = run.get("estimate")
+    if not isinstance(told, Mapping) or told.get("seconds", 0) is None and not told.get("trials"):
+        return None
+    return told
+
+
+def by_engine(run: Mapping[str, Any]) -> bool:
+    """Whether Dask or SLURM computed trials of a run: nothing was expected of it then (`Watch.record`)."""
+    told = run.get("estimate")
+    return isinstance(told, Mapping) and (timed(run) is None or "seconds" not in told)
+
+
 def _recorded(version: Version, speed: float | None, parameters: Mapping[str, Iterable[str]]):
     """(key, Ran) of a version's trials, from its records or else from its table, which has neither lists nor what is
     no parameter told from what is one."""
@@ -116,7 +143,8 @@ def _recorded(version: Version, speed: float | None, parameters: Mapping[str, It
 def ran_of(body: Mapping[str, Any], speed: float | None = None) -> Ran:
     """A trial as the store or a version's records have it."""
     name = body["function"].partition(":")[2]
-    return Ran(name, body["parameters"], float(body["seconds"]), _flops(body["value"]), speed)
+    together = (body.get("batched") or {}).get("device")
+    return Ran(name, body["parameters"], float(body["seconds"]), _flops(body["value"]), speed, together)
 
 
 def names_of(trials: Iterable[Any]) -> dict[str, set[str]]:

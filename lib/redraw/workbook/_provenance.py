@@ -4,14 +4,19 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Collection, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import torch
 
 
-def environment(root: Path) -> dict:
-    """Code version, libraries, hardware and determinism settings of this process, as JSON data."""
+def environment(root: Path, device: str = "cpu") -> dict:
+    """Code version, libraries, hardware and determinism settings of this process, as JSON data.
+
+    device: what the work was done on, see `devices`.
+    """
     return {
         "code": _code(root),
         "lock": _digest([root / "constraints.txt"], root),
@@ -25,13 +30,32 @@ def environment(root: Path) -> dict:
             "system": f"{platform.system()} {platform.machine()}",
         },
         "determinism": {
-            "device": "cpu",
+            "device": device,
             "threads_per_trial": 1,
             "flush_denormal": True,
             "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
             "blas": "mkl" if torch.backends.mkl.is_available() else "other",
         },
     }
+
+
+def devices(bodies: Mapping[str, Mapping[str, Any]], here: Collection[str] = ()) -> str:
+    """What trials were computed on, all of it, in words: "cpu", "NVIDIA H200, cpu"; "cuda" is a GPU not known by name.
+
+    bodies: what the store holds of the trials, by key. One that ran together with others says where itself, any other
+    ran on what its parameter `device` says, or else on the CPU. here: the keys of those that processes of this machine
+    have just computed, whose GPU is the one that is here; where the others were computed is not on record.
+    """
+    return ", ".join(sorted({_device(body, key in here) for key, body in bodies.items()})) or "cpu"
+
+
+def _device(body: Mapping[str, Any], here: bool) -> str:
+    if how := body.get("batched"):
+        return how.get("processor", how["device"])
+    device = str(body["parameters"].get("device") or "cpu")
+    if here and device.startswith("cuda") and torch.cuda.is_available():
+        return torch.cuda.get_device_name(device)
+    return device
 
 
 def _digest(files: list[Path], root: Path) -> str | None:

@@ -29,7 +29,7 @@ from redraw.workbook._judge import Verdict
 from redraw.workbook._meaning import meaning, meaning_of_source
 from redraw.workbook._notebooks import execute_notebook, undisturbed
 from redraw.workbook._project import Project, default_jobs
-from redraw.workbook._provenance import environment
+from redraw.workbook._provenance import devices, environment
 from redraw.workbook._records import RECORDS, write_records
 from redraw.workbook._rulings import changed_parameters, rule
 from redraw.workbook._seeding import account, bodies, told
@@ -69,6 +69,7 @@ def run_study(
     store: Store | None = None,
     engine: Engine | None = None,
     device: str | None = None,
+    device_asked: bool = True,
     deadline: float | None = None,
     level: float = 0.95,
     looks: Mapping[str, Any] | None = None,
@@ -86,13 +87,14 @@ def run_study(
     store: where trials are kept; one with a version's records (`find_records`) takes from them what it has not itself.
     engine: what computes the trials instead of local processes (`_engines`).
     device: where trials that are alike run together, "cpu" or "cuda" (`_batched`); by default each runs by itself.
+    device_asked: whether `device` was asked for, so that a study which offers nothing of the kind is to say so.
     deadline: minutes after which the run is ended, its processes killed; needs the main thread.
     level: the confidence of the verdicts; looks: how often they were looked at before, for run.json.
     execute: what executes the notebook, for one that was started before this call (`kernel_at_hand`).
     Raises ParameterError, CardError, NotebookError for a wrong request and DataCorrupt for a damaged file of data that
     cannot be replaced, before anything is written; TrialError, NotebookFailed or RunTimedOut when the work failed.
     """
-    watch = Watch(project, study, preset, jobs or default_jobs())
+    watch = Watch(project, study, preset, jobs or default_jobs(), elsewhere=engine is not None)
     with _deadline(deadline) as disarm:
         card, notebook, module = project.card(study), project.notebook(study), project.module(study)
         parameters = card.resolve(preset, overrides)
@@ -102,7 +104,8 @@ def run_study(
             raise ParameterError(f"parameter {error}") from None
         single, trials = trials, batched(trials, device)
         if device and all(one is same for one, same in zip(single, trials, strict=True)):
-            say(f"{study} has no batched trial functions: its trials run one by one")
+            if device_asked:
+                say(f"{study} has no batched trial functions: its trials run one by one")
             device = None
         store = store or Store()
         planned, (trials, blocked) = trials, reachable(trials)
@@ -114,10 +117,9 @@ def run_study(
                 return Run(done, False, blocked, claims)
             partial = folder / f"{identity}.partial"
             begun = _begin(partial, trials, store, say)
-            foresee = watch.foresee if engine is None else _unforeseen
             with _recorded(partial, card, preset, parameters, project.root, store, device):
                 results = run_trials(
-                    trials, store=store, jobs=jobs, engine=engine, on_progress=on_progress, on_missing=foresee
+                    trials, store=store, jobs=jobs, engine=engine, on_progress=on_progress, on_missing=watch.foresee
                 )
                 watch.computed()
                 if store.damaged:
@@ -133,10 +135,12 @@ def run_study(
                     with importing():
                         for name in ("_report", "_board", "_study_page"):  # what is needed when the notebook is done
                             import_module(f"redraw.workbook.{name}")
-                    write_records(partial / RECORDS, bodies(trials, results, store))
+                    recorded = bodies(trials, results, store)
+                    write_records(partial / RECORDS, recorded)
                     samples = module.measure(table, **parameters)
                     verdicts = rule(card, samples, preset, parameters, blocked, level=level)
-                    return verdicts, environment(project.root), _all_cards(project, say)
+                    where = devices(recorded, here=() if watch.elsewhere else {trial.key for trial in watch.missing})
+                    return verdicts, environment(project.root, where), _all_cards(project, say)
 
                 say("executing the notebook")
                 verdicts, surroundings, cards = execute(
@@ -179,10 +183,6 @@ def run_study(
     write_board(project.reports, cards)
     say(watch.told())
     return Run(version, True, blocked, [verdict.to_dict() for verdict in verdicts])
-
-
-def _unforeseen(missing: list[Trial], total: int) -> None:
-    """What other machines will take is not known here."""
 
 
 @contextmanager
@@ -408,8 +408,6 @@ def _write(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **surroundings,
     }
-    if came["batched"]:
-        run["determinism"] = run["determinism"] | {"device": came["batched"]["device"]}
     scalars = table[[name for name in table if not table[name].map(lambda v: isinstance(v, list | dict)).any()]]
     scalars.to_csv(partial / "trials.csv", index=False)
     (partial / "results.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ._batched import batched
+from ._batched import batched, in_one_process
 from ._card import Card, ParameterError
 from ._judge import Verdict
 from ._notebooks import execute_notebook
@@ -81,6 +81,7 @@ def until_decided(
     store: Store | None = None,
     engine: Engine | None = None,
     device: str | None = None,
+    device_asked: bool = True,
     deadline: float | None = None,
     execute: Callable[..., Any] = execute_notebook,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -110,14 +111,14 @@ def until_decided(
         except ValueError as error:
             raise ParameterError(f"parameter {error}") from None
 
-    def counted(progress: Progress) -> None:
+    def counted(missing: list[Trial], total: int) -> None:
         nonlocal computed
-        computed += bool(progress.computed)  # called once at the start, then after each computed trial
-        on_progress(progress)
+        computed += len(missing)
 
     def verdicts(seeds: int, level: float) -> list[Verdict]:
         trials, blocked = reachable(trials_of(seeds))
-        table = trial_table(trials, run_trials(trials, store=store, jobs=jobs, engine=engine, on_progress=counted))
+        options = {"store": store, "jobs": jobs, "engine": engine, "on_progress": on_progress, "on_missing": counted}
+        table = trial_table(trials, run_trials(trials, **options))
         parameters = asked | {"seeds": seeds}
         return rule(card, module.measure(table, **parameters), preset, parameters, blocked, level=level)
 
@@ -144,6 +145,7 @@ def until_decided(
         store=store,
         engine=engine,
         device=device,
+        device_asked=device_asked,
         deadline=None if deadline is None else max(deadline - (time.monotonic() - started) / 60, 1e-3),
         level=taken[-1].level,
         looks=_record(schedule, taken, stopped, budget_minutes, computed),
@@ -165,11 +167,12 @@ def _expected(trials: Sequence[Trial], store: Store, jobs: int) -> float:
     missing = []
     for trial in {trial.key: trial for trial in trials}.values():
         if (result := store.get(trial.key)) is None:
-            missing.append(trial.function)
+            missing.append(trial)
         else:
             seconds.setdefault(trial.function, []).append(result.seconds)
     everything = [value for values in seconds.values() for value in values]
-    return sum(_mean(seconds.get(function) or everything) for function in missing) / jobs
+    at_once = 1 if in_one_process(missing) else jobs
+    return sum(_mean(seconds.get(trial.function) or everything) for trial in missing) / at_once
 
 
 def _mean(values: Sequence[float]) -> float:
