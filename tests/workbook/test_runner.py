@@ -146,7 +146,8 @@ def test_a_notebook_that_does_not_come_to_its_end(run, checkout, monkeypatch, ho
     assert (caught.value.outcome, checkout.record()["exit_reason"]) == (reason, reason)
     assert checkout.record()["message"] == message and "\n" not in str(caught.value)
     assert checkout.record()["command"] == "redraw run tiny --preset smoke"
-    assert caught.value.__notes__[0].endswith(f"kept in reports/tiny/{partial.name}")
+    kept = "run.json, the notebook and the traceback are" if how == "raise" else "run.json and the notebook are"
+    assert caught.value.__notes__[0] == f"{kept} kept in reports/tiny/{partial.name}"
     assert not found(checkout) and not (checkout.reports / "index.html").exists()
     assert read(partial / "report.ipynb")["cells"]
     assert (partial / "traceback.txt").exists() == (how == "raise")
@@ -338,7 +339,8 @@ def test_a_run_that_is_cut_off_is_recorded_and_goes_on(checkout, number, phase, 
     else:
         assert ran.code == 130 and checkout.record()["exit_reason"] == "interrupted"
         assert ran.err.splitlines()[-1].startswith("redraw: interrupted; finished trials stay")
-        assert "kept in reports/tiny/" in ran.err.splitlines()[-1]
+        kept = "run.json is kept in" if phase is in_trials else "run.json and the notebook are kept in"
+        assert f"{kept} reports/tiny/" in ran.err.splitlines()[-1]
         words = "was interrupted (Ctrl-C or SIGTERM)"
     if phase is in_notebook and number != signal.SIGKILL:
         assert read(checkout.partial() / "report.ipynb")["cells"][2]["cell_type"] == "code"

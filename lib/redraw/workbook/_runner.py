@@ -239,8 +239,10 @@ def _recorded(
                 if details:
                     _atomic(partial / "traceback.txt", details)
                 _atomic(partial / "run.json", json.dumps(record, indent=1) + "\n")
-                kept = "run.json, notebook and traceback" if details else "run.json and notebook"
-                error.add_note(f"{kept} are kept in {_relative(partial, root)}")
+                there = {"run.json": "run.json", "report.ipynb": "the notebook", "traceback.txt": "the traceback"}
+                *most, last = (words for name, words in there.items() if (partial / name).is_file())
+                kept = f"{', '.join(most)} and {last} are" if most else f"{last} is"
+                error.add_note(f"{kept} kept in {_relative(partial, root)}")
         raise
 
 
