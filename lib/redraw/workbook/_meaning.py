@@ -458,8 +458,8 @@ def _owners(module: str) -> dict[str, str]:
     except PackageNotFoundError:
         found = []
     found = found or [other for other in distributions() if _installed(module, other)]
-    about = [one.metadata for one in found]
-    return {one["Name"]: one["Version"] for one in reversed(about) if one["Name"] not in EVERYWHERE}
+    about = [one.metadata for one in reversed(found)]  # of two copies the first on the path is imported: it comes last
+    return {one["Name"]: one["Version"] for one in about if one["Name"] not in EVERYWHERE}
 
 
 def _installed(module: str, by: Distribution) -> bool:

@@ -92,7 +92,7 @@ class Trial:
             found = found | libraries(self.batched.function)
         if "dataset" in self.parameters:
             found = found | libraries(data.describe(self.parameters["dataset"]).read, outside=())
-        return dict(sorted(found.items()))
+        return found
 
     @property
     def label(self) -> str:
