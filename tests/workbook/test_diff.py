@@ -9,6 +9,7 @@ import pytest
 from redraw import cli
 from redraw.workbook import ParameterError, Samples, versions
 from redraw.workbook._diff import changes, diff
+from redraw.workbook._records import RECORDS, write_records
 from redraw.workbook._versions import find_version
 
 SEEDS = range(3)
@@ -22,14 +23,30 @@ def project(tmp_path, make_card):
 
 @pytest.fixture
 def publish(make_version, make_card):
-    """Publish a version: changes of run.json by name, trial keys from `salt`, samples that replace the usual."""
+    """Publish a version: changes of run.json by name, trial keys from `salt`, samples that replace the usual; with
+    records if there is a `stack` of them, or one of what the trials `need`."""
 
-    def make(number, *, preset="laptop", salt="", seeds=SEEDS, card=None, samples=None, parameters=None, **run):
+    def make(
+        number,
+        *,
+        preset="laptop",
+        salt="",
+        seeds=SEEDS,
+        card=None,
+        samples=None,
+        parameters=None,
+        stack=None,
+        need=None,
+        **run,
+    ):
         card = card or make_card()
         name = f"{number:04d}-{preset}-ab12cd34ef"
         folder = make_version(card, name=name, preset=preset, samples=samples, parameters=parameters)
         rows = [{"function": "ticket", "seed": seed, "key": f"{salt}{seed}"} for seed in seeds]
         pd.DataFrame(rows).to_csv(folder / "trials.csv", index=False)
+        if stack is not None:
+            bodies = {row["key"]: {"stack": stack, "needs": {"one": f"{salt}need"} if need else {}} for row in rows}
+            write_records(folder / RECORDS, bodies | ({f"{salt}need": {"stack": need}} if need else {}))
         record = json.loads((folder / "run.json").read_text())
         record["libraries"] |= {"torch": "2.13.0", "numpy": "2.4.0"}
         record["libraries"] |= run.pop("libraries", {})
@@ -118,6 +135,56 @@ def test_changed_keys_are_explained_by_elimination(publish, compare, run, why):
     publish(1, hardware={"system": "Linux x86_64"})
     publish(2, salt="new", **{"hardware": {"system": "Linux x86_64"}, **run})
     assert compare()["trials"]["ticket"] == {"a": 3, "b": 3, "same": 0, "why": why}
+
+
+USED = {"torch": "2.13.0", "numpy": "2.4.0", "machine": "x86_64"}
+
+
+@pytest.mark.parametrize(
+    "before, after, why",
+    [
+        ({"stack": USED}, {"stack": USED}, "code: parameters, data and libraries are the same"),
+        ({}, {"stack": USED}, "code: parameters, data and libraries are the same"),
+        (
+            {"stack": USED | {"library3": "1.3"}},
+            {"stack": USED | {"library3": "2.0"}, "libraries": {"library3": "2.0", "library4": "9"}},
+            "libraries (library3), and perhaps code",
+        ),
+        (
+            {"stack": USED | {"library3": "1.3"}},
+            {"stack": USED | {"library3": "2.0"}, "libraries": {"library3": "2.0", "torch": "3.0"}},
+            "libraries (torch, library3), and perhaps code",
+        ),
+        (
+            {"stack": USED, "need": USED | {"library3": "1.3"}},
+            {"stack": USED, "need": USED | {"library3": "2.0"}, "libraries": {"library3": "2.0"}},
+            "libraries (library3), and perhaps code",
+        ),
+        (
+            {"stack": USED},
+            {"stack": USED | {"library3": "1.3"}},
+            "which libraries the key holds (library3), and perhaps code",
+        ),
+        ({}, {"stack": USED | {"library3": "1.3"}}, "which libraries the key holds (library3), and perhaps code"),
+        (
+            {},
+            {"stack": USED | {"library3": "2.0"}, "libraries": {"library3": "2.0"}},
+            "libraries (library3), and perhaps code",
+        ),
+    ],
+)
+def test_a_library_is_named_where_the_trials_of_either_version_used_it(publish, compare, before, after, why):
+    publish(1, **before)
+    publish(2, salt="new", **after)
+    assert compare()["trials"]["ticket"] == {"a": 3, "b": 3, "same": 0, "why": why}
+
+
+def test_records_that_cannot_be_read_are_one_line(publish, compare):
+    publish(1, stack=USED)
+    (publish(2, salt="new", stack=USED) / RECORDS).write_bytes(b"no records")
+    with pytest.raises(ParameterError, match=f"0002-laptop-ab12cd34ef/{RECORDS}: cannot be read") as caught:
+        compare()
+    assert "\n" not in str(caught.value)
 
 
 def test_more_seeds_are_no_change_of_meaning(publish, compare):

@@ -14,7 +14,8 @@ PACKAGE = "meaning_package"
 
 
 def forget():
-    _meaning._hash.cache_clear()
+    _meaning._walk_once.cache_clear()
+    _meaning._libraries.cache_clear()
     _meaning._parse.cache_clear()
     importlib.invalidate_caches()
     for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:

@@ -147,7 +147,8 @@ def key_of(source, tmp_path, monkeypatch, name="number", **parameters):
 def module_caches():
     from redraw.workbook import _meaning
 
-    _meaning._hash.cache_clear()
+    _meaning._walk_once.cache_clear()
+    _meaning._libraries.cache_clear()
     _meaning._parse.cache_clear()
     importlib.invalidate_caches()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ._card import ParameterError
 from ._claims import Claim
+from ._records import RECORDS, read_records
 from ._versions import Version
 
 _STACK = ("torch", "numpy")
@@ -23,7 +24,8 @@ def diff(a: Version, b: Version) -> dict[str, Any]:
     parameters, data, libraries and setting (preset, level, Python, hardware, determinism): {name: pair}, only what
       differs, null where absent. code: the pair of commits and of hashes of uncommitted changes, if they differ.
     trials: {function: {a, b, same, why}}, where `same` counts the trials with equal keys and `why` says what a
-      changed key can be due to: a key covers code, parameters, data and numerical libraries, so code is what remains.
+      changed key can be due to: a key covers code, parameters, data and the libraries that a trial uses, so code is
+      what remains. Which libraries those are the versions' records tell.
     claims: {id: {field: pair}} for what decides a verdict (criterion, reference, scope ...), or {"present": pair}.
     verdicts: per claim of either version, {id, moved, a, b} with outcome, scope, measured and interval of both;
       `moved` where the outcome differs.
@@ -37,7 +39,7 @@ def diff(a: Version, b: Version) -> dict[str, Any]:
         "setting": _pairs(*settings),
         "parameters": _pairs(*(result["parameters"] for result in results)),
         "code": _pairs(*(run.get("code") or {} for run in runs)),
-        "trials": _trials([_table(version) for version in (a, b)], results, runs),
+        "trials": _trials((a, b), results, runs),
         "data": _pairs(*(_flat(run.get("data") or {}) for run in runs)),
         "libraries": _pairs(*(run.get("libraries") or {} for run in runs)),
         "claims": _claims(*runs),
@@ -96,7 +98,30 @@ def _pairs(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, list]:
     return {name: [a.get(name), b.get(name)] for name in {**a, **b} if a.get(name) != b.get(name)}
 
 
-def _trials(tables: Sequence[pd.DataFrame], results: Sequence[Mapping], runs: Sequence[Mapping]) -> dict[str, Any]:
+def _bodies(version: Version) -> Mapping[str, dict]:
+    """The records of a version's trials by key; none in versions that were made before there were records."""
+    path = version.path / RECORDS
+    try:
+        return read_records(path) if path.exists() else {}
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ParameterError(f"{version.name}/{RECORDS}: cannot be read ({reason})") from None
+
+
+def _used(keys: Iterable[str], bodies: Mapping[str, dict]) -> set[str]:
+    """The libraries that trials, and those they need, have in their keys, as far as there are records of them."""
+    found, waiting, seen = set(), list(keys), set()
+    while waiting:
+        key = waiting.pop()
+        if key in bodies and key not in seen:
+            seen.add(key)
+            found |= bodies[key].get("stack", {}).keys() - {"machine"}
+            waiting += bodies[key].get("needs", {}).values()
+    return found
+
+
+def _trials(both: Sequence[Version], results: Sequence[Mapping], runs: Sequence[Mapping]) -> dict[str, Any]:
+    tables = [_table(version) for version in both]
     by_function = [dict(list(table.groupby("function"))) if len(table) else {} for table in tables]
     found = {}
     for function in {**by_function[0], **by_function[1]}:
@@ -105,12 +130,13 @@ def _trials(tables: Sequence[pd.DataFrame], results: Sequence[Mapping], runs: Se
         same = len(keys[0] & keys[1])
         found[function] = {"a": len(keys[0]), "b": len(keys[1]), "same": same, "why": ""}
         if not same and all(keys) and set(rows[0]["seed"]) & set(rows[1]["seed"]):
-            found[function]["why"] = _why(results, runs)
+            used = [_used(some, _bodies(version)) for some, version in zip(keys, both, strict=True)]
+            found[function]["why"] = _why(results, runs, used)
     return found
 
 
-def _why(results: Sequence[Mapping], runs: Sequence[Mapping]) -> str:
-    """What the changed keys of like trials can be due to, by elimination."""
+def _why(results: Sequence[Mapping], runs: Sequence[Mapping], used: Sequence[set[str]]) -> str:
+    """What the changed keys of like trials can be due to, by elimination; `used` are the libraries in them."""
     causes = []
     parameters = _pairs(*(result["parameters"] for result in results))
     if changed := sorted(set(parameters) - {"seeds"}):
@@ -118,8 +144,11 @@ def _why(results: Sequence[Mapping], runs: Sequence[Mapping]) -> str:
     if _pairs(*(_flat(run.get("data") or {}) for run in runs)):
         causes.append("data")
     libraries = [run.get("libraries") or {} for run in runs]
-    if moved := [name for name in _STACK if libraries[0].get(name) != libraries[1].get(name)]:
+    others = sorted(used[0].union(used[1]).difference(_STACK))
+    if moved := [name for name in (*_STACK, *others) if libraries[0].get(name) != libraries[1].get(name)]:
         causes.append(f"libraries ({', '.join(moved)})")
+    if held := [name for name in others if name not in moved and (name in used[0]) != (name in used[1])]:
+        causes.append(f"which libraries the key holds ({', '.join(held)})")
     systems = [str((run.get("hardware") or {}).get("system", "")).split(" ")[-1] for run in runs]
     if systems[0] != systems[1]:
         causes.append("kind of processor")

@@ -1,7 +1,9 @@
-"""The meaning of a function: a hash of its code and of every definition of this package that it can reach.
+"""The meaning of a function: a hash of its code and of every definition of this package that it can reach; and the
+versions of the other libraries that those definitions import.
 
 A trial's result is stored under this hash, so that changing code that could change the result gives a new
-key, and changing anything else (another function of the same file, a comment, a docstring) does not.
+key, and changing anything else (another function of the same file, a comment, a docstring) does not. So it is with
+libraries: those that the code reaches count, and no others.
 """
 
 import ast
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, version
 from pathlib import Path
 
 PACKAGE = "redraw"
@@ -22,6 +25,12 @@ PACKAGE = "redraw"
 # Data enter a trial's key by fingerprint: the checksums of the files and the meaning of their reader. How the
 # bytes were found or fetched cannot change them, so the code that does it stays out.
 FINGERPRINTED = ("redraw.data",)
+
+# Libraries that are in every trial's key, so that `libraries` need not find them.
+EVERYWHERE = ("numpy", "torch")
+
+# What a library computes with and imports by itself, which no import of ours tells.
+BEHIND = {"optuna": ("cmaes",)}
 
 # Conditions whose statements an import does not carry out.
 NOT_AT_IMPORT = ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")
@@ -55,13 +64,28 @@ def meaning(function: Callable | str, *, outside: tuple[str, ...] = FINGERPRINTE
 
     now: by the files as they stand, not as they were when this process loaded its code.
     """
+    module, name = _place(function)
+    if now and any(not path.exists() or _read(path) != text for path, text in _LOADED.items()):
+        return _walk(module, name, outside, _read)[0]
+    return _walk_once(module, name, outside)[0]
+
+
+def libraries(function: Callable | str, *, outside: tuple[str, ...] = FINGERPRINTED) -> dict[str, str]:
+    """{name: version} of the installed distributions from which the definitions that `meaning` hashes import something.
+
+    An import counts wherever it stands, at the top of a module or in a function, if one of the definitions mentions
+    what it binds or holds it. Left out are `EVERYWHERE`, the standard library, and modules that no distribution
+    installed. What one library uses of another is not seen, but for `BEHIND`.
+    """
+    return dict(_libraries(*_place(function), outside))
+
+
+def _place(function: Callable | str) -> tuple[str, str]:
+    """The module and the name in it that a function, or "module:name", is reached by."""
     if isinstance(function, str):
         module, _, name = function.partition(":")
-    else:
-        module, name = function.__module__, function.__qualname__.split(".")[0]
-    if now and any(not path.exists() or _read(path) != text for path, text in _LOADED.items()):
-        return _walk(module, name, outside, _read)
-    return _hash(module, name, outside)
+        return module, name
+    return function.__module__, function.__qualname__.split(".")[0]
 
 
 def meaning_of_source(source: str, *, outside: tuple[str, ...] = (*FINGERPRINTED, "redraw.workbook")) -> str:
@@ -74,14 +98,25 @@ def meaning_of_source(source: str, *, outside: tuple[str, ...] = (*FINGERPRINTED
 
 
 @cache
-def _hash(module: str, name: str, outside: tuple[str, ...]) -> str:
+def _walk_once(module: str, name: str, outside: tuple[str, ...]) -> tuple[str, frozenset[str]]:
     return _walk(module, name, outside, _loaded)
 
 
-def _walk(module: str, name: str, outside: tuple[str, ...], read: Callable[[Path], str]) -> str:
+@cache
+def _libraries(module: str, name: str, outside: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for foreign in _walk_once(module, name, outside)[1]:
+        found |= _owners(foreign)
+    for behind in [behind for name in found for behind in BEHIND.get(name, ())]:
+        found[behind] = version(behind)
+    return dict(sorted(found.items()))
+
+
+def _walk(module: str, name: str, outside: tuple[str, ...], read: Callable[[Path], str]) -> tuple[str, frozenset[str]]:
+    """The hash of what is reached, and the top-level modules that it imports from outside this package."""
     walk = _Walk(outside, read)
     _reach(module, name, walk)
-    return walk.digest()
+    return walk.digest(), frozenset(walk.foreign)
 
 
 def _loaded(path: Path) -> str:
@@ -92,12 +127,14 @@ def _loaded(path: Path) -> str:
 
 @dataclass
 class _Walk:
-    """One search: what it has found, source by (module, name), under "" what importing the module does."""
+    """One search: what it has found, source by (module, name), under "" what importing the module does; and the
+    top-level modules that this imports from outside the package."""
 
     outside: tuple[str, ...]
     read: Callable[[Path], str] = _loaded
     found: dict[tuple[str, str], str] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
+    foreign: set[str] = field(default_factory=set)
 
     def source(self, module: str) -> "_Source":
         return _parse(module, self.read(_path(module)))
@@ -190,7 +227,11 @@ def _follow_imports(tree: ast.AST, module: str, walk: _Walk) -> None:
             for alias in node.names:
                 if _in_package(alias.name):
                     _reach_whole(alias.name, walk)
-        elif isinstance(node, ast.ImportFrom) and _in_package(source := _source_of(node, module)):
+                else:
+                    walk.foreign.add(alias.name.partition(".")[0])
+        elif not _in_package(source := _source_of(node, module)):
+            walk.foreign.add(source.partition(".")[0])
+        else:
             for alias in node.names:
                 if alias.name == "*":
                     _reach_whole(source, walk)
@@ -397,3 +438,36 @@ def _spec(name: str) -> ModuleSpec | None:
     if package is None or package.submodule_search_locations is None:
         return None
     return PathFinder.find_spec(name, package.submodule_search_locations)
+
+
+# Whose modules are -----------------------------------------------------------------------------------------------
+
+
+@cache
+def _owners(module: str) -> dict[str, str]:
+    """{name: version} of the distributions but `EVERYWHERE` that installed a top-level module; none for one of the
+    standard library.
+
+    As `importlib.metadata.packages_distributions` has it, which takes longer than all keys of a study: most modules
+    belong to a distribution of their own name.
+    """
+    if module in EVERYWHERE or module in sys.stdlib_module_names:
+        return {}
+    try:
+        found = [own] if _installed(module, own := distribution(module)) else []
+    except PackageNotFoundError:
+        found = []
+    found = found or [other for other in distributions() if _installed(module, other)]
+    about = [one.metadata for one in reversed(found)]  # of two copies the first on the path is imported: it comes last
+    return {one["Name"]: one["Version"] for one in about if one["Name"] not in EVERYWHERE}
+
+
+def _installed(module: str, by: Distribution) -> bool:
+    if declared := (by.read_text("top_level.txt") or "").split():
+        return module in declared
+    spec = _spec(module)
+    if spec is None:
+        return False
+    first = f"{module}/" if spec.submodule_search_locations else f"{Path(spec.origin or '').name},"
+    record = by.read_text("RECORD") or ""
+    return record.startswith(first) or f"\n{first}" in record

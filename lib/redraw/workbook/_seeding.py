@@ -1,7 +1,7 @@
 """Where a run's trials came from, when it may start from those that a version recorded (`redraw run --from VERSION`).
 
-A record serves where its key is that of a trial: the same code, parameters, seed, data and numerical libraries. It has
-no tensors: a trial that had some is computed again where another one needs them, and whether it came to the same is
+A record serves where its key is that of a trial: the same code, parameters, seed, data and libraries. It has no
+tensors: a trial that had some is computed again where another one needs them, and whether it came to the same is
 told. Nothing is copied into the store, so that runs which do not ask for the records never see them.
 """
 

@@ -23,7 +23,7 @@ import torch
 from redraw import data
 from redraw.workbook._batched import Batched, groups, how_it_ran, in_one_process
 from redraw.workbook._checkpoint import offered
-from redraw.workbook._meaning import meaning
+from redraw.workbook._meaning import libraries, meaning
 from redraw.workbook._project import default_jobs
 from redraw.workbook._startup import without_compiler
 from redraw.workbook._store import Result, Store, canonical
@@ -67,7 +67,7 @@ class Trial:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of everything that could change the result: code, parameters, seed, data, needs, numeric stack."""
+        """SHA-256 of everything that could change the result: code, parameters, seed, data, needs, libraries."""
         material = {
             "function": self.function,
             "meaning": meaning(_resolve(self.function)),
@@ -79,7 +79,20 @@ class Trial:
         }
         if self.batched:
             material["batched"] = self.batched.material()
+        if self.libraries:
+            material["libraries"] = self.libraries
         return hashlib.sha256(canonical(material).encode()).hexdigest()
+
+    @cached_property
+    def libraries(self) -> dict[str, str]:
+        """Version by name of the libraries that its code, batched or not, or its data's reader uses, beside those of
+        the numeric stack, which every trial uses."""
+        found = libraries(self.function)
+        if self.batched:
+            found = found | libraries(self.batched.function)
+        if "dataset" in self.parameters:
+            found = found | libraries(data.describe(self.parameters["dataset"]).read, outside=())
+        return found
 
     @property
     def label(self) -> str:
@@ -94,7 +107,7 @@ def fingerprint(dataset: str, *, now: bool = False) -> dict[str, Any]:
 
 
 def numeric_stack() -> dict[str, str]:
-    """The libraries and the kind of processor that a trial's last digits depend on."""
+    """The libraries and the kind of processor that every trial's last digits depend on."""
     torch_version = torch.__version__.partition("+")[0]
     return {"torch": torch_version, "numpy": np.__version__, "machine": platform.machine()}
 
@@ -169,7 +182,7 @@ def _keep(trial: Trial, value: dict, seconds: float, store: Store, **more) -> No
         "parameters": dict(trial.parameters),
         "seed": trial.seed,
         "needs": {name: need.key for name, need in trial.needs.items()},
-        "stack": numeric_stack(),
+        "stack": numeric_stack() | trial.libraries,
         "value": value,
         "seconds": seconds,
         **more,
@@ -178,12 +191,17 @@ def _keep(trial: Trial, value: dict, seconds: float, store: Store, **more) -> No
 
 
 def _check_code(trial: Trial, function: Callable, beside: Iterable[Trial] = ()) -> None:
-    """Refuse to run, or to keep, a trial of code that was edited after its key was made or after it was loaded.
+    """Refuse to run, or to keep, a trial of code that was edited after its key was made or after it was loaded, or of
+    libraries whose versions here are not those of the key.
 
     The key is made anew by the code that this process loaded: a worker may have started after the edit. The files are
     read again too: what was imported late, or reloaded, is not what the key tells. Trials `beside` it have the same
     function and data, so that their files are read once.
     """
+    here = replace(trial).libraries
+    for name, wanted in trial.libraries.items():
+        if here.get(name, wanted) != wanted:
+            raise TrialError(f"{trial.label}: {name} is {here[name]} where it is to run, not {wanted}", "")
     same = all(replace(one).key == one.key for one in (trial, *beside))
     same = same and meaning(function, now=True) == meaning(function)
     if same and trial.batched:
