@@ -199,6 +199,10 @@ def test_a_worker_of_another_store_or_other_data_is_refused(store, tmp_path, mon
         with monkeypatch.context() as patch:
             patch.setattr(admission, "numeric_stack", lambda: wanted.stack | {"torch": "1.0"})
             assert admission.differences(wanted) == (f"torch is 1.0, not {wanted.stack['torch']}",)
+        with monkeypatch.context() as patch:
+            patch.setattr(admission, "version", lambda name: "0.1")
+            here = f"scikit-learn is 0.1, not {wanted.stack['scikit-learn']}"
+            assert admission.differences(wanted) == (here,)
     (line,) = admission.differences(wanted)
     assert line == f"it does not see the run's store {store.root}"
 

@@ -180,9 +180,7 @@ def test_a_deadline_ends_the_processes_of_trials(checkout):
     ran = checkout.redraw("run", "tiny", "-p", "seconds=600", "--jobs", "2", "--deadline", "0.1")
     assert ran.code == 1 and checkout.record()["exit_reason"] == "timed out"
     last = ran.err.splitlines()[-1]
-    assert last.startswith(
-        "redraw: timed out: the run's deadline of 0.1 minutes has passed; run.json and notebook are kept"
-    )
+    assert last.startswith("redraw: timed out: the run's deadline of 0.1 minutes has passed; run.json is kept")
     wait_for(lambda: not checkout.processes())
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from redraw import data
@@ -55,7 +56,7 @@ def ticket(trials: Iterable[Trial], store: Store) -> Iterator[Ticket]:
             token=token,
             code={name: meaning(name) for name in sorted({MACHINERY, *(trial.function for trial in trials)})},
             data={dataset: fingerprint(dataset) for dataset in datasets(trials)},
-            stack=numeric_stack(),
+            stack=numeric_stack() | {name: one for trial in trials for name, one in trial.libraries.items()},
         )
     finally:
         token.unlink(missing_ok=True)
@@ -70,7 +71,9 @@ def _differences(wanted: Ticket) -> Iterator[str]:
     if not _appears(wanted.token):
         yield f"it does not see the run's store {wanted.token.parents[1]}"
     here = numeric_stack()
-    yield from (f"{name} is {here[name]}, not {what}" for name, what in wanted.stack.items() if here[name] != what)
+    for name, what in wanted.stack.items():
+        if (found := here.get(name) or _installed(name)) != what:
+            yield f"{name} is {found}, not {what}"
     for function, expected in wanted.code.items():
         try:
             same = meaning(function) == expected
@@ -99,6 +102,13 @@ def await_needs(trial: Trial, store: Store) -> None:
     for need in trial.needs.values():
         if store.records is None:
             _appears(store.folder(need.key) / "record.json")
+
+
+def _installed(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def _appears(path: Path) -> bool:
