@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ._card import ParameterError
 from ._claims import Claim
-from ._versions import Version
+from ._versions import Version, read_trials
 
 _STACK = ("torch", "numpy")
 _SHOWN = ("outcome", "scope", "measured", "interval", "level", "seeds", "p_value", "criterion")
@@ -37,7 +37,7 @@ def diff(a: Version, b: Version) -> dict[str, Any]:
         "setting": _pairs(*settings),
         "parameters": _pairs(*(result["parameters"] for result in results)),
         "code": _pairs(*(run.get("code") or {} for run in runs)),
-        "trials": _trials([_table(version) for version in (a, b)], results, runs),
+        "trials": _trials([read_trials(version) for version in (a, b)], results, runs),
         "data": _pairs(*(_flat(run.get("data") or {}) for run in runs)),
         "libraries": _pairs(*(run.get("libraries") or {} for run in runs)),
         "claims": _claims(*runs),
@@ -66,15 +66,6 @@ def _read(version: Version, name: str) -> dict[str, Any]:
         return json.loads((version.path / name).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ParameterError(f"{version.name}/{name}: cannot be read ({str(error).splitlines()[0]})") from None
-
-
-def _table(version: Version) -> pd.DataFrame:
-    try:
-        return pd.read_csv(version.path / "trials.csv")
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except (OSError, ValueError) as error:
-        raise ParameterError(f"{version.name}/trials.csv: cannot be read ({str(error).splitlines()[0]})") from None
 
 
 def _setting(version: Version, run: Mapping[str, Any]) -> dict[str, Any]:
