@@ -310,7 +310,7 @@ def board(
     for row in rows:
         seeds = str(row["strength"]["seeds"] or "")
         words = statements.get((row["study"], row["id"]), "(no longer in the card)")
-        version = row["version"].rpartition("-")[0]
+        version = " ".join(row["version"].split("-")[:2])
         table.add_row(row["study"], row["id"], MARKS[row["outcome"]], version, row["scope"], seeds, words)
     out.print(table)
     out.print(f"The board: {_shown(page)}", soft_wrap=True)

@@ -131,9 +131,9 @@ def test_the_commands_and_the_board_say_the_same(left_out, redraw):
 def test_the_terminal_shows_the_version_of_each_claim(left_out, redraw):
     lines = redraw("board").splitlines()
     (line,) = [line for line in lines if "L2a" in line]
-    assert "0001-laptop" in line and "✓ reproduced" in line
+    assert "0001 laptop" in line and "✓ reproduced" in line
     (line,) = [line for line in lines if "L4" in line]
-    assert "0002-laptop" in line and "✗ contradicted" in line
+    assert "0002 laptop" in line and "✗ contradicted" in line
 
 
 def test_the_json_of_the_board_keeps_its_fields(left_out, redraw):
