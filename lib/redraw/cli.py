@@ -122,12 +122,13 @@ def _complain(error: Exception | str, code: int) -> int:
 def list_studies(as_json: Json = False) -> None:
     """The studies, and where their claims stand."""
     from redraw.workbook import newest_versions
+    from redraw.workbook._standing import standings
 
     project, rows = find_project(), []
     for name in project.studies():
         card = project.card(name)
         newest = next(iter(newest_versions(project.reports, name).values()), None)
-        outcomes = [claim["outcome"] for claim in _results(newest)["claims"]] if newest else []
+        outcomes = [ruling["outcome"] for _, ruling in standings(project.reports, card).values()]
         rows.append({"study": name, "title": card.title, "claims": len(card.claims), "outcomes": outcomes})
         rows[-1]["newest"] = newest.name if newest else None
     if as_json:
@@ -290,9 +291,12 @@ def board(
     history: Annotated[bool, typer.Option("--history", help="How each verdict got there, over the versions.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Every claim with its verdict, from the newest version of each study; rewrites reports/index.html."""
-    from redraw.workbook import newest_versions
+    """Every claim with its verdict and the version in which it stands; rewrites reports/index.html.
+
+    A claim stands in the newest version of the strongest preset that tested it.
+    """
     from redraw.workbook._board import write_board
+    from redraw.workbook._standing import standings
 
     project = find_project()
     if history:
@@ -301,16 +305,17 @@ def board(
     page = write_board(project.reports, cards)
     rows = []
     for card in cards:
-        for version in list(newest_versions(project.reports, card.study).values())[:1]:
-            rows += [{"study": card.study, "version": version.name, **c} for c in _results(version)["claims"]]
+        for version, ruling in standings(project.reports, card).values():
+            rows.append({"study": card.study, "version": version.name, **ruling})
     if as_json:
         return _print_json(rows)
-    table = Table("study", "claim", "verdict", "scope", "seeds", "the paper says")
+    table = Table("study", "claim", "verdict", "version", "scope", "seeds", "the paper says")
     statements = {(card.study, claim.id): claim.statement for card in cards for claim in card.claims}
     for row in rows:
         seeds = str(row["strength"]["seeds"] or "")
         words = statements.get((row["study"], row["id"]), "(no longer in the card)")
-        table.add_row(row["study"], row["id"], MARKS[row["outcome"]], row["scope"], seeds, words)
+        version = " ".join(row["version"].split("-")[:2])
+        table.add_row(row["study"], row["id"], MARKS[row["outcome"]], version, row["scope"], seeds, words)
     out.print(table)
     out.print(f"The board: {_shown(page)}", soft_wrap=True)
 

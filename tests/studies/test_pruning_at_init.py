@@ -159,8 +159,10 @@ def test_a_search_starts_where_tickets_do():
 # Layer collapse ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["random", "magnitude", "snip", "grasp"])
-def test_the_critical_compression_is_where_a_layer_goes(method):
+# Layer 2 has the fewest weights (1,000), layer 1 the smallest (300 inputs each); where sensitivity and curvature are
+# least depends on the draw, here that of seed 0.
+@pytest.mark.parametrize(("method", "first"), [("random", 2), ("magnitude", 1), ("snip", 0), ("grasp", 1)])
+def test_the_critical_compression_is_where_a_layer_goes(method, first):
     found = trials.critical(seed=0, method=method, rounds=20, **asdict(RECIPE))
     model = fresh(0)
     x, y = trials._scoring(RECIPE, 0)
@@ -172,10 +174,11 @@ def test_the_critical_compression_is_where_a_layer_goes(method):
     }[method]
     least = 1 / found["critical"]
     assert not trials.collapsed(keep(scores, Masks.dense(model), least))
-    assert trials.collapsed(keep(scores, Masks.dense(model), least - 1 / 50_200))
+    beyond = keep(scores, Masks.dense(model), least - 1 / 50_200)
+    assert trials.collapsed(beyond)
+    assert [not left for left in beyond.survivors().values()] == [layer == first for layer in range(3)]
     assert found["maximal"] == 50_200 / 3 and 0 < found["share"] < 1
-    layers = found["profile"][-1]["layers"]
-    assert layers[0] == 0 or layers[1] == 0 or layers[2] == 0
+    assert found["profile"][-1]["layers"][first] == 0
 
 
 def test_synflow_comes_to_one_weight_per_layer():

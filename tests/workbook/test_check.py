@@ -7,7 +7,7 @@ import shutil
 import nbformat
 import pytest
 
-from redraw.workbook import Project, check_project
+from redraw.workbook import Project, Samples, check_project, rule
 from redraw.workbook._card import load_card
 from redraw.workbook._check import notebook_problems
 from redraw.workbook._notebooks import execute_notebook
@@ -140,6 +140,68 @@ def test_a_verdict_too_few_or_too_many_is_found(project, edit):
     change(version(project) / "results.json", edit)
     reseal(version(project))
     assert "does not follow from trials.csv" in problems(project)[0]
+
+
+# Older versions in which a claim stands ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def left_out(project):
+    """A newer version of the preset, which trained nothing for the claim."""
+    newer = version(project).with_name("0002-smoke-ab12cd34")
+    shutil.copytree(version(project), newer)
+    (newer / "trials.csv").write_text("\n")
+    card = project.card("tiny")
+    samples = {"C1": Samples.not_tested("no trials")}
+    ruled = [verdict.to_dict() for verdict in rule(card, samples, "smoke", card.resolve("smoke"))]
+    change(newer / "results.json", lambda d: d.update(claims=json.loads(json.dumps(ruled)), version=newer.name))
+    reseal(newer)
+    return project
+
+
+def of_the_older(project):
+    return [line for line in problems(project) if line.startswith(f"reports/tiny/{version(project).name}")]
+
+
+def test_a_claim_that_stands_in_an_older_version_is_computed_again(left_out):
+    assert problems(left_out) == []
+    change(version(left_out) / "results.json", lambda d: d["claims"][0].update(measured=0.7))
+    reseal(version(left_out))
+    (line,) = problems(left_out)
+    assert line.startswith(f"reports/tiny/{version(left_out).name}: the verdict on C1 does not follow from trials.csv")
+
+
+def test_an_older_version_in_which_nothing_stands_is_history(left_out):
+    newest = version(left_out).with_name("0003-smoke-ab12cd34")
+    shutil.copytree(version(left_out), newest)
+    change(version(left_out) / "results.json", lambda d: d["claims"][0].update(measured=0.7))
+    reseal(version(left_out))
+    assert problems(left_out) == []
+
+
+def test_what_the_preset_is_now_is_nothing_to_an_older_version(left_out):
+    card = left_out.root / "params" / "tiny.yaml"
+    card.write_text(
+        card.read_text().replace("seeds: 3, seconds: 0.0, dataset: none", "seeds: 3, seconds: 0.0, dataset: mnist")
+    )
+    assert left_out.card("tiny").resolve("smoke")["dataset"] == "mnist"
+    assert problems(left_out) and not of_the_older(left_out), "only the newest must be the preset's own"
+
+
+def test_claims_that_came_later_are_nothing_to_an_older_version(left_out):
+    """Its verdicts were adjusted for the claims of its own card."""
+    card = left_out.root / "params" / "tiny.yaml"
+    claim = card.read_text().partition("claims:\n")[2]
+    card.write_text(card.read_text() + claim.replace("id: C1", "id: C2"))
+    lines = problems(left_out)
+    assert any("claim C2 has drifted: was absent" in line for line in lines) and not of_the_older(left_out)
+
+
+def test_a_standing_claim_that_changed_is_drift(left_out):
+    card = left_out.root / "params" / "tiny.yaml"
+    card.write_text(card.read_text().replace("margin: 0.05", "margin: 0.5"))
+    (line,) = of_the_older(left_out)
+    assert "claim C1 has drifted: was " in line and '"margin": 0.5' in line
 
 
 # Drift ----------------------------------------------------------------------------------------------------------

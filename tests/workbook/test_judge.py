@@ -321,6 +321,12 @@ def test_censoring_in_both_arms():
     assert unpaired.outcome == "inconclusive" and "paired by seed" in unpaired.remarks[0]
     nothing = rule(beyond("difference", ">", 5.0), Samples.pair(a, b, ~flags, ~flags))
     assert nothing.outcome == "inconclusive" and "nothing to compare" in nothing.remarks[0]
+    arms = Samples.many({"x": a, "y": b}, {"x": ~flags, "y": ~flags})
+    ordered = rule(ordering(("x", ">", "y")), arms)
+    assert ordered.outcome == "inconclusive" and "x against y: the budget ended" in ordered.remarks[0]
+    for verdict in (unpaired, nothing, ordered):
+        assert verdict.strength.seeds == 6 and verdict.strength.seeds_needed is None, "more would end there too"
+        assert len(verdict.remarks) == 1
 
 
 # few seeds, no spread
@@ -331,6 +337,7 @@ def test_too_few_seeds_are_inconclusive_and_never_an_error(samples):
     verdict = rule(beyond("difference", ">", 0.3), samples)
     assert verdict.outcome == "inconclusive" and verdict.strength.interval is None
     assert verdict.strength.seeds_needed == 3 and "no spread" in verdict.remarks[0]
+    assert verdict.remarks[1] == "at least 3 seeds are needed to see a spread; how many decide can be said then"
     curve = rule(near("curve", 0.1, [1.0], x=[0.0]), Samples.curve([0.0], [[1.0]]))
     assert curve.outcome == "inconclusive"
     arms = Samples.many({"x": [1.0], "y": [2.0]})

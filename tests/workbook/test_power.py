@@ -228,6 +228,24 @@ def test_a_claim_over_tasks_is_not_told_to_take_more_seeds(project, publish, mak
     assert re.search(r"open at \d+ tasks", words) and not re.search(r"\d seeds", words)
 
 
+def test_a_run_that_left_the_claim_out_does_not_unsay_the_one_that_tested_it(project, publish, alone):
+    publish(5 + VALUES, card=alone())
+    publish((), name="0002-laptop-ab12cd34ef")
+    found = power_of(project, "lottery_ticket", "L2a")
+    assert (found.status, found.version) == ("decided", "0001-laptop-ab12cd34ef")
+    assert found == power_of(project, "lottery_ticket", "L2a", preset="laptop")
+    assert power_of(project, "lottery_ticket", "L2a", preset="paper").status == "never_tested"
+
+
+def test_a_preset_that_was_run_as_it_is_and_left_the_claim_out_is_not_advised(project, publish, alone):
+    publish((), card=alone())
+    found = power_of(project, "lottery_ticket", "L2a")
+    assert found.status == "never_tested" and "never tested (not in this run)" in found.words[0]
+    assert found.command == "redraw run lottery_ticket --preset paper", "the laptop preset was run"
+    found = power_of(project, "lottery_ticket", "L2a", preset="laptop")
+    assert found.command is None and "laptop preset as it is does not test it" in found.words[1]
+
+
 @pytest.mark.parametrize(
     "claim, preset, said", [("L2", None, "L2a"), ("L2a", "labtop", "laptop"), ("nothing", None, "L2a")]
 )

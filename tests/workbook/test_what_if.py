@@ -65,3 +65,27 @@ def test_a_wrong_question_is_one_clear_line(project, arguments, criterion, said)
 def test_a_claim_that_is_not_there(project):
     with pytest.raises(ParameterError, match="claim 'X1': 0001-laptop-ab12cd34ef rules on L0"):
         explain(project, "lottery_ticket", "X1", "1")
+
+
+def test_a_version_without_trials_is_ruled_on_again(project):
+    folder = project.reports / "lottery_ticket" / "0001-laptop-ab12cd34ef"
+    (folder / "trials.csv").write_text("\n")
+    seen = []
+
+    def measure(table, **parameters):
+        seen.append(len(table))
+        return {"L5": Samples.exact(2261184)}
+
+    project.module = lambda study: types.SimpleNamespace(measure=measure)
+    assert what_if(project, "lottery_ticket", "L5", "1").ruling.outcome == "paper_error" and seen == [0]
+
+
+@pytest.mark.parametrize("text", [None, b"a,b\n1,2\n3,4,5\n", b"\xff\xfe\n"])
+def test_trials_that_cannot_be_read_are_one_clear_line(project, text):
+    path = project.reports / "lottery_ticket" / "0001-laptop-ab12cd34ef" / "trials.csv"
+    path.unlink()
+    if text is not None:
+        path.write_bytes(text)
+    with pytest.raises(ParameterError, match="0001-laptop-ab12cd34ef/trials.csv: cannot be read") as caught:
+        what_if(project, "lottery_ticket", "L2a", "1", bound=1.0)
+    assert "\n" not in str(caught.value)

@@ -1,5 +1,5 @@
-"""The board: `reports/index.html` with every study and where its claims stand, the same for machines, and a page for
-each study (`_study_page`)."""
+"""The board: `reports/index.html` with every study and where its claims stand (`_standing`), the same for machines, and
+a page for each study (`_study_page`)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from markupsafe import Markup
 
 from . import _pages as pages
 from ._board_picture import draw_board
-from ._card import Card
+from ._card import PRESETS, Card
 from ._ruling import ReportError, Ruling, read_json, rule_rows, short
-from ._versions import Version, newest_versions, versions
+from ._standing import standings
+from ._versions import Version, newest_versions
 
 _FIGURE = re.compile(r'"figure": "([A-Za-z0-9_.-]+)"')
 _SHARE = ["reproduced", "contradicted", "inconclusive", "paper_error"]
@@ -27,7 +28,7 @@ _SHARE = ["reproduced", "contradicted", "inconclusive", "paper_error"]
 
 @dataclass(frozen=True)
 class Entry:
-    """The newest version of one preset: its rulings, or in `problem` why they cannot be read.
+    """A version on the board: its rulings, or in `problem` why they cannot be read.
 
     seconds: from the start of the run to its end; computing: of its trials on one core, whenever they were made.
     """
@@ -71,13 +72,16 @@ class Standing:
 
 @dataclass(frozen=True)
 class Row:
-    """A study on the board: its versions, strongest preset first, and the address of its picture."""
+    """A study on the board: the newest version of each preset, strongest first, and the address of its picture; where
+    its claims stand; and `counting`, those versions and the older ones in which a claim stands, in the same order and
+    of each preset the newest first."""
 
     card: Card
     papers: list[str]
     entries: list[Entry]
     picture: str | None
     standing: list[Standing]
+    counting: list[Entry]
 
     @property
     def newest(self) -> str:
@@ -100,11 +104,13 @@ def write_board(reports: Path, cards: Sequence[Card]) -> Path:
 
     Each study is listed in the order of `cards` with its newest complete version of each preset (paper, laptop,
     then smoke); one that was never run is listed as such. A claim stands where the strongest preset that tested it
-    says, in its newest version that did, and `index.html#STUDY.CLAIM` leads to it whatever version that is. Links and
-    pictures are relative; the page fetches nothing from outside its folder, and runs one script, which its content
-    policy names by hash and without which it only cannot be filtered. Files are replaced in one step each, and only
-    where they change; the same reports and cards give the same bytes. A study's page is made again only when one of
-    its files has changed.
+    says, in its newest version that did (`standings`), and `index.html#STUDY.CLAIM` leads to it whatever version that
+    is; the files for machines list an older version too where a claim still stands in it.
+
+    Links and pictures are relative; the page fetches nothing from outside its folder, and runs one script, which its
+    content policy names by hash and without which it only cannot be filtered. Files are replaced in one step each, and
+    only where they change; the same reports and cards give the same bytes. A study's page is made again only when one
+    of its files has changed.
     """
     reports = Path(reports)
     reports.mkdir(parents=True, exist_ok=True)
@@ -163,7 +169,19 @@ def show_board(reports: Path, cards: Sequence[Card], height: int = 640):
 def _row(reports: Path, card: Card) -> Row:
     entries = [_entry(version, card) for version in newest_versions(reports, card.study).values()]
     picture = next(filter(None, map(_picture, entries)), None)
-    return Row(card, [short(paper) for paper in card.papers], entries, picture, _standing(reports, card, entries))
+    read, standing = {entry.version: entry for entry in entries}, []
+    for id, (version, _) in standings(reports, card).items():
+        if version not in read:
+            read[version] = _entry(version, card)
+        ruling = next(ruling for ruling in read[version].rulings if ruling.id == id)
+        standing.append(Standing(ruling, read[version], f"{card.study}.{id}"))
+    counting = sorted(read.values(), key=_strength, reverse=True)
+    return Row(card, [short(paper) for paper in card.papers], entries, picture, standing, counting)
+
+
+def _strength(entry: Entry) -> tuple[int, int, str]:
+    version = entry.version
+    return PRESETS.index(version.preset), version.number, version.name
 
 
 def _entry(version: Version, card: Card) -> Entry:
@@ -191,33 +209,6 @@ def _picture(entry: Entry) -> str | None:
         shown = []
     name = next((drawn[name] for name in shown if name in drawn), next(iter(drawn.values())))
     return quote(f"{entry.version.study}/{entry.version.name}/figures/{name}")
-
-
-def _standing(reports: Path, card: Card, entries: Sequence[Entry]) -> list[Standing]:
-    """Where each claim of a study stands: the strongest preset's ruling that tested it, or else the strongest's.
-
-    A later run of a preset that was made with other parameters, and so did not test a claim, does not unsay what the
-    newest that did test it found.
-    """
-    standing: dict[str, Standing] = {}
-    for entry in entries:
-        for ruling in entry.rulings:
-            _consider(standing, ruling, entry, card)
-        known = set(standing)
-        for version in reversed(versions(reports, card.study)):
-            if all(claim.ruling.tested for claim in standing.values()):
-                break
-            if version.preset == entry.version.preset and version != entry.version:
-                before = _entry(version, card)
-                for ruling in before.rulings:
-                    if ruling.id in known:
-                        _consider(standing, ruling, before, card)
-    return list(standing.values())
-
-
-def _consider(standing: dict[str, Standing], ruling: Ruling, entry: Entry, card: Card) -> None:
-    if ruling.id not in standing or ruling.tested and not standing[ruling.id].ruling.tested:
-        standing[ruling.id] = Standing(ruling, entry, f"{card.study}.{ruling.id}")
 
 
 _STRENGTH = ("seeds", "interval", "level", "p_value", "seeds_needed")
@@ -254,7 +245,7 @@ def _plain(row: Row) -> dict[str, Any]:
             "problem": entry.problem,
             "claims": [_said(ruling) | {"link": f"{entry.href}#claim-{ruling.id}"} for ruling in entry.rulings],
         }
-        for entry in row.entries
+        for entry in row.counting
     ]
     return {
         "study": row.card.study,
@@ -283,13 +274,13 @@ _COLUMNS = [
 
 
 def _table(rows: Sequence[Row]) -> str:
-    """Every claim of every version on the board as CSV, a row each; `stands` marks the one that counts."""
+    """Every claim of every version on the board as CSV, a row each; `stands` marks a claim's one row that counts."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for row in rows:
         counting = {(standing.entry.version.name, standing.ruling.id) for standing in row.standing}
-        for entry in row.entries:
+        for entry in row.counting:
             version = entry.version
             common = {"study": row.card.study, "topic": row.card.topic, "version": version.name}
             common |= {"preset": version.preset, "started": entry.started}

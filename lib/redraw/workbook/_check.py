@@ -5,13 +5,12 @@ import json
 import math
 from collections.abc import Iterator
 
-import pandas as pd
-
 from redraw.workbook._card import Card, CardError
 from redraw.workbook._claims import Claim
 from redraw.workbook._project import NotebookError, Project
 from redraw.workbook._rulings import rule
-from redraw.workbook._versions import Version, manifest_problems, newest_versions, versions
+from redraw.workbook._standing import standings
+from redraw.workbook._versions import Version, manifest_problems, newest_versions, read_trials, versions
 
 MOST_LINES = 15
 MOST_LINES_IN_FUNCTION = 5
@@ -22,7 +21,11 @@ Finding = tuple[str, str]
 
 
 def check_project(project: Project) -> list[Finding]:
-    """Everything that is wrong with a project, as (place, problem) lines; empty when all is as it should be."""
+    """Everything that is wrong with a project, as (place, problem) lines; empty when all is as it should be.
+
+    Every version must be as its manifest says. The verdicts of the newest of each preset must follow from its trials by
+    the claims of the card as it is; those of an older one must where a claim still stands there (`standings`).
+    """
     findings: list[Finding] = []
     for study in project.studies():
         card = module = None
@@ -33,10 +36,15 @@ def check_project(project: Project) -> list[Finding]:
         else:
             findings += [(f"notebooks/{study}.ipynb", problem) for problem in notebook_problems(card, notebook)]
         newest = newest_versions(project.reports, study).values()
+        standing: dict[Version, set[str]] = {}
+        for claim, (version, _) in standings(project.reports, card).items() if module else ():
+            standing.setdefault(version, set()).add(claim)
         for version in versions(project.reports, study):
             problems = list(manifest_problems(version))
             if not problems and module and version in newest:
                 problems = list(_verdict_problems(version, card, module))
+            elif not problems and version in standing:
+                problems = list(_verdict_problems(version, card, module, standing[version]))
             findings += [(f"reports/{study}/{version.name}", problem) for problem in problems]
     return findings
 
@@ -138,17 +146,26 @@ def _opening(cell: dict) -> str:
 # Reports --------------------------------------------------------------------------------------------------------
 
 
-def _verdict_problems(version: Version, card: Card, module) -> Iterator[str]:
-    """Do the verdicts still follow from the trials, by the criteria that the card has now?"""
+def _verdict_problems(version: Version, card: Card, module, standing: set[str] | None = None) -> Iterator[str]:
+    """Do the verdicts still follow from the trials, by the criteria that the card has now?
+
+    standing: ask it of these claims alone, which stand in an older version. Its card may have been another, as long as
+    they meant what they mean now: the claims beside them, on which Holm's levels depend, and the preset are its own.
+    """
     try:
         results = json.loads((version.path / "results.json").read_text("utf-8"))
         run = json.loads((version.path / "run.json").read_text("utf-8"))
         if run["claims_hash"] != card.claims_hash:
-            yield from _drift(run["claims"], card)
-            return
-        again = _rule_again(version, card, module, results["parameters"], run)
+            yield from _drift(run["claims"], card, standing)
+            if standing is None:
+                return
+        samples = module.measure(read_trials(version), **results["parameters"])
+        if standing is not None:
+            card = _card_then(card, version.preset, results["parameters"], run)
+            samples = {claim.id: samples[claim.id] for claim in card.claims if claim.id in samples}
+        again = _rule_again(card, samples, version.preset, results["parameters"], run)
         said = {claim["id"]: claim for claim in results["claims"]}
-        for name in sorted({*said, *again}):
+        for name in sorted({*said, *again} if standing is None else standing):
             if not _alike(said.get(name), again.get(name)):
                 moved = _moved(said.get(name), again.get(name))
                 yield f"the verdict on {name} does not follow from trials.csv: {moved}"
@@ -157,22 +174,28 @@ def _verdict_problems(version: Version, card: Card, module) -> Iterator[str]:
         yield f"its verdicts cannot be computed again ({what})"
 
 
-def _rule_again(version: Version, card: Card, module, parameters: dict, run: dict) -> dict[str, dict]:
-    try:
-        table = pd.read_csv(version.path / "trials.csv")
-    except pd.errors.EmptyDataError:
-        table = pd.DataFrame()
-    samples = module.measure(table, **parameters)
+def _card_then(card: Card, preset: str, parameters: dict, run: dict) -> Card:
+    """The card as a run had it, by run.json: its claims, its parameters, and what it changed of its preset."""
+    claims = card.claims
+    if run["claims_hash"] != card.claims_hash:
+        claims = [Claim.model_validate(claim) for claim in run["claims"]]
+    known = {name: parameter for name, parameter in card.parameters.items() if name in parameters}
+    values = {name: parameters[name] for name in known} | dict.fromkeys(run["changed"])  # None is no parameter's value
+    then = card.presets[preset].model_copy(update={"values": values})
+    return card.model_copy(update={"claims": claims, "parameters": known, "presets": {preset: then}})
+
+
+def _rule_again(card: Card, samples: dict, preset: str, parameters: dict, run: dict) -> dict[str, dict]:
     level = run.get("level", 0.95)
-    verdicts = rule(card, samples, version.preset, parameters, run["blocked"], level=level)
+    verdicts = rule(card, samples, preset, parameters, run["blocked"], level=level)
     return {verdict.id: json.loads(json.dumps(verdict.to_dict())) for verdict in verdicts}
 
 
-def _drift(claims: list[dict], card: Card) -> Iterator[str]:
-    """The claims whose meaning was changed since the run, both shown."""
+def _drift(claims: list[dict], card: Card, asked: set[str] | None) -> Iterator[str]:
+    """The claims (of those `asked` for, or all) whose meaning was changed since the run, both shown."""
     then = {claim["id"]: Claim.model_validate(claim).meaning() for claim in claims}
     now = {claim.id: claim.meaning() for claim in card.claims}
-    for name in sorted({*then, *now}):
+    for name in sorted({*then, *now} if asked is None else asked):
         before, after = then.get(name), now.get(name)
         if before != after:
             fields = [

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ._card import ParameterError
 from ._claims import Claim
 from ._records import RECORDS, read_records
-from ._versions import Version
+from ._versions import Version, read_trials
 
 _STACK = ("torch", "numpy")
 _SHOWN = ("outcome", "scope", "measured", "interval", "level", "seeds", "p_value", "criterion")
@@ -70,15 +70,6 @@ def _read(version: Version, name: str) -> dict[str, Any]:
         raise ParameterError(f"{version.name}/{name}: cannot be read ({str(error).splitlines()[0]})") from None
 
 
-def _table(version: Version) -> pd.DataFrame:
-    try:
-        return pd.read_csv(version.path / "trials.csv")
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except (OSError, ValueError) as error:
-        raise ParameterError(f"{version.name}/trials.csv: cannot be read ({str(error).splitlines()[0]})") from None
-
-
 def _setting(version: Version, run: Mapping[str, Any]) -> dict[str, Any]:
     plain = {"preset": version.preset, "level": run.get("level", 0.95), "python": run.get("python")}
     return plain | _flat({name: run.get(name) or {} for name in ("hardware", "determinism")})
@@ -121,7 +112,7 @@ def _used(keys: Iterable[str], bodies: Mapping[str, dict]) -> set[str]:
 
 
 def _trials(both: Sequence[Version], results: Sequence[Mapping], runs: Sequence[Mapping]) -> dict[str, Any]:
-    tables = [_table(version) for version in both]
+    tables = [read_trials(version) for version in both]
     by_function = [dict(list(table.groupby("function"))) if len(table) else {} for table in tables]
     found = {}
     for function in {**by_function[0], **by_function[1]}:

@@ -31,7 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -47,7 +47,8 @@ MOST_SEEDS = 1000
 class Strength:
     """How much a verdict rests on: the number of seeds; the interval on the scale of the measurement
     (infinite where open) and its coverage; the Holm-adjusted p of the null that the outcome speaks of; and
-    the seeds that would decide an inconclusive claim with power 0.8 at the spread seen so far."""
+    the seeds that would decide an inconclusive claim with power 0.8 at the spread seen so far, or the fewest that
+    show a spread where there were too few for one."""
 
     seeds: int = 0
     interval: tuple[float, float] | None = None
@@ -154,6 +155,13 @@ class _Evidence:
         return min(len(self.parts) * min(part.p_true() for part in self.parts), 1.0)
 
 
+class _NoInterval(NamedTuple):
+    """Why no interval can be given; `seeds_needed` where it is that there are too few."""
+
+    reason: str
+    seeds_needed: int | None = None
+
+
 @dataclass(frozen=True)
 class _Levels:
     """What Holm grants a claim: adjusted p and step level in the families "claim false" and "claim true"."""
@@ -240,7 +248,7 @@ def _judge_family(cases: Sequence[tuple[Claim, Samples, Scope]], level: float) -
 
 def _family(
     cases: Sequence[tuple[Claim, Samples, Scope]], level: float
-) -> tuple[list[Verdict | _Evidence | str], dict[int, _Levels]]:
+) -> tuple[list[Verdict | _Evidence | _NoInterval], dict[int, _Levels]]:
     """For each case its verdict where that needs no interval, else its evidence or why there is none; and the
     levels that Holm grants the cases with evidence, by position."""
     if not 0.5 < level < 1:
@@ -309,8 +317,8 @@ def _judge_exact(claim: Claim, samples: Samples, scope: Scope) -> Verdict:
     return _verdict(claim, "contradicted", scope, Strength(), samples.number, tuple(remarks))
 
 
-def _evidence(claim: Claim, samples: Samples) -> _Evidence | str:
-    """The parts to test, or, as a text, why no interval can be given."""
+def _evidence(claim: Claim, samples: Samples) -> _Evidence | _NoInterval:
+    """The parts to test, or why no interval can be given."""
     if claim.kind == "ordering":
         return _ordering_evidence(claim, samples)
     if claim.kind == "curve":
@@ -331,7 +339,7 @@ def _evidence(claim: Claim, samples: Samples) -> _Evidence | str:
         raise SamplesError(f"{claim.id}: a claim of kind {claim.kind} takes one arm, got two")
     arms = [_transformed(claim, arm) for arm in samples.arms.values()]
     estimate = _compare(claim, arms[0], arms[1] if len(arms) == 2 else None, _floor(claim))
-    if isinstance(estimate, str):
+    if isinstance(estimate, _NoInterval):
         return estimate
     remarks = _reference_remarks(claim, estimate)
     if any(arm.censored.any() for arm in arms):
@@ -339,7 +347,7 @@ def _evidence(claim: Claim, samples: Samples) -> _Evidence | str:
     return _Evidence((_Part("measured", estimate, low, high),), show, remarks=remarks)
 
 
-def _ordering_evidence(claim: Claim, samples: Samples) -> _Evidence | str:
+def _ordering_evidence(claim: Claim, samples: Samples) -> _Evidence | _NoInterval:
     parts = []
     for comparison in claim.criterion.all:
         if missing := [name for name in (comparison.a, comparison.b) if name not in samples.arms]:
@@ -347,8 +355,8 @@ def _ordering_evidence(claim: Claim, samples: Samples) -> _Evidence | str:
             raise SamplesError(f"{claim.id}: must have an arm {missing[0]!r}, got {given}")
         arms = samples.arms[comparison.a], samples.arms[comparison.b]
         estimate = _compare(claim, *arms, _floor(claim))
-        if isinstance(estimate, str):
-            return f"{comparison.a} against {comparison.b}: {estimate}"
+        if isinstance(estimate, _NoInterval):
+            return estimate._replace(reason=f"{comparison.a} against {comparison.b}: {estimate.reason}")
         name = f"{comparison.a} - {comparison.b}"
         parts.append(_Part(name, estimate, *_comparison_region(comparison)))
     return _Evidence(tuple(parts))
@@ -365,7 +373,7 @@ def _comparison_region(comparison: Comparison) -> tuple[float, float]:
     }[comparison.op]
 
 
-def _curve_evidence(claim: Claim, samples: Samples) -> _Evidence | str:
+def _curve_evidence(claim: Claim, samples: Samples) -> _Evidence | _NoInterval:
     if samples.curves is None:
         raise SamplesError(f"{claim.id}: a claim of kind curve is decided by Samples.curve")
     x = np.asarray(claim.reference.x, float)
@@ -418,8 +426,8 @@ def _transformed(claim: Claim, arm: Arm) -> Arm:
     return Arm(np.log(arm.values), arm.censored)
 
 
-def _compare(claim: Claim, a: Arm, b: Arm | None, floor: float) -> Estimate | str:
-    """The estimate of a, or of a - b, or, as a text, why there is none."""
+def _compare(claim: Claim, a: Arm, b: Arm | None, floor: float) -> Estimate | _NoInterval:
+    """The estimate of a, or of a - b, or why there is none."""
     seeds = len(a.values) if b is None else min(len(a.values), len(b.values))
     if b is not None and claim.paired and len(a.values) != len(b.values):
         raise SamplesError(f"{claim.id}: arms paired by seed must be as many, got {len(a.values)} and {len(b.values)}")
@@ -431,11 +439,11 @@ def _compare(claim: Claim, a: Arm, b: Arm | None, floor: float) -> Estimate | st
             return difference(a.values, b.values, floor, *paper)
         return mean(a.values if b is None else a.values - b.values, floor, *paper)
     if b is not None and not claim.paired:
-        return "values that end at the budget can only be compared paired by seed"
+        return _NoInterval("values that end at the budget can only be compared paired by seed")
     lows, highs = a.values, np.where(a.censored, np.inf, a.values)
     if b is not None:
         lows, highs = np.where(b.censored, -np.inf, a.values - b.values), highs - b.values
-    return censored(lows, highs, floor) or "the budget ended nearly every run: nothing to compare"
+    return censored(lows, highs, floor) or _NoInterval("the budget ended nearly every run: nothing to compare")
 
 
 def _paper_variance(claim: Claim) -> tuple[float, float]:
@@ -447,8 +455,10 @@ def _paper_variance(claim: Claim) -> tuple[float, float]:
     return reference.spread**2 / reference.n, reference.n - 1
 
 
-def _too_few(seeds: int) -> str:
-    return f"{seeds} seed{'s' if seeds != 1 else ''} show{'s' if seeds == 1 else ''} no spread: no interval"
+def _too_few(seeds: int) -> _NoInterval:
+    """Fewer than two seeds; three are the fewest that show a spread worth the name."""
+    reason = f"{seeds} seed{'s' if seeds != 1 else ''} show{'s' if seeds == 1 else ''} no spread: no interval"
+    return _NoInterval(reason, seeds_needed=3)
 
 
 def _reference_remarks(claim: Claim, estimate: Estimate) -> tuple[str, ...]:
@@ -552,12 +562,13 @@ def _power_outside(part: _Part, alpha: float, n: int) -> float:
     return max(low, high)
 
 
-def _no_interval(claim: Claim, samples: Samples, scope: Scope, reason: str) -> Verdict:
-    """Fewer than two usable seeds: inconclusive; three are the fewest that show a spread worth the name."""
+def _no_interval(claim: Claim, samples: Samples, scope: Scope, why: _NoInterval) -> Verdict:
+    """Inconclusive, with the seeds that would show a spread where they were too few for one."""
     seeds, measured = _single(claim, samples)
-    needed = max(3, seeds + 1)
-    remark = f"at least {needed} seeds are needed to see a spread; how many decide can be said then"
-    return _verdict(claim, "inconclusive", scope, Strength(seeds, seeds_needed=needed), measured, (reason, remark))
+    needed, remark = why.seeds_needed, ""
+    if needed:
+        remark = f"at least {needed} seeds are needed to see a spread; how many decide can be said then"
+    return _verdict(claim, "inconclusive", scope, Strength(seeds, seeds_needed=needed), measured, (why.reason, remark))
 
 
 def _single(claim: Claim, samples: Samples) -> tuple[int, float | tuple[float, ...] | None]:

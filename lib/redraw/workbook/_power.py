@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,17 +13,19 @@ import pandas as pd
 from ._card import Card
 from ._claims import Claim, how_many, told_of
 from ._command import command
+from ._history import read_versions
 from ._judge import MOST_SEEDS, POWER, Outlook
 from ._project import Project, default_jobs
 from ._rulings import foresee
-from ._versions import Version, newest_versions
+from ._standing import standings
+from ._versions import Version, read_trials
 
 Status = Literal["open", "at_the_margin", "decided", "exact", "blocked", "never_tested"]
 
 
 @dataclass(frozen=True)
 class Power:
-    """What seeds would do for one claim, as the version it was last tested in saw it.
+    """What seeds would do for one claim, as the version in which it stands saw it.
 
     seeds: those of that version (or what else the claim is `over`); `power` the chance that as many new ones would
     give the outcome `towards` which the estimate points at; `seeds_needed` the fewest that would with power 0.8; `more`
@@ -56,26 +59,26 @@ class Power:
 
 
 def power_of(project: Project, study: str, claim: str, *, preset: str | None = None, cores: int | None = None) -> Power:
-    """How many seeds would decide a claim, from the spread in the newest version's trials.csv and today's card.
+    """How many seeds would decide a claim, from the spread in a version's trials.csv and today's card.
 
-    Takes the newest version of `preset`, or of the strongest preset that tested the claim. The number of seeds is
-    the judge's own (`Strength.seeds_needed`: power 0.8 at the level that Holm grants the claim in its study, were
-    the truth what was seen). `cores`: how many to spread the trials over (default: this machine's).
+    Takes the version in which the claim stands (`standings`), or would stand if there were `preset` alone. The number
+    of seeds is the judge's own (`Strength.seeds_needed`: power 0.8 at the level that Holm grants the claim in its
+    study, were the truth what was seen). `cores`: how many to spread the trials over (default: this machine's).
     Raises ParameterError, one line, for an unknown study, claim or preset.
     """
     card = project.card(study)
     asked = card.claim(claim)
     if preset is not None:
         card.resolve(preset)
-    version, ruling = _last_test(project, card, asked, preset)
-    if version is None:
-        return _never(card, asked, preset)
+    version, ruling = standings(project.reports, card, preset).get(claim, (None, {}))
+    if version is None or ruling["outcome"] == "not_tested":
+        return _never(project, card, asked, preset, ruling)
     about = {"study": study, "claim": claim, "version": version.name, "preset": version.preset}
     if asked.kind == "exact":
         words = ("The claim is exact: it is decided by counting, and no seed changes the count.",)
         return Power(**about, status="exact", outcome=ruling["outcome"], words=words)
     results, run = (json.loads((version.path / name).read_text("utf-8")) for name in ("results.json", "run.json"))
-    table, parameters, level = _trials(version), results["parameters"], run.get("level", 0.95)
+    table, parameters, level = read_trials(version), results["parameters"], run.get("level", 0.95)
     samples = project.module(study).measure(table, **parameters)
     found = foresee(card, samples, version.preset, claim, run.get("blocked", ""), level=level)
     drift = _drift(card, run, asked)
@@ -83,7 +86,7 @@ def power_of(project: Project, study: str, claim: str, *, preset: str | None = N
         words = (f"The claim is blocked: {'; '.join(found.verdict.remarks)}.", "Seeds do not help; the data does.")
         return Power(**about, status="blocked", outcome="blocked", words=words)
     if found.verdict.outcome == "not_tested":
-        return _never(card, asked, preset, "; ".join(found.verdict.remarks))
+        return _never(project, card, asked, preset, found.verdict.to_dict())
     cost = _cost(card, version, parameters, table, found, cores or default_jobs())
     if asked.over != "seeds":
         cost = {"more": cost.get("more")}
@@ -102,37 +105,30 @@ def power_of(project: Project, study: str, claim: str, *, preset: str | None = N
     )
 
 
-def _last_test(project: Project, card: Card, claim: Claim, preset: str | None) -> tuple[Version | None, dict]:
-    """The newest version of the strongest preset (or of `preset`) whose verdict on the claim says something."""
-    blocked = (None, {})
-    for version in newest_versions(project.reports, card.study).values():
-        rulings = json.loads((version.path / "results.json").read_text("utf-8"))["claims"]
-        ruling = next((plain for plain in rulings if plain["id"] == claim.id), {"outcome": "not_tested"})
-        if preset not in (None, version.preset) or ruling["outcome"] == "not_tested":
-            continue
-        if ruling["outcome"] != "blocked":
-            return version, ruling
-        blocked = blocked if blocked[0] else (version, ruling)
-    return blocked
-
-
-def _never(card: Card, claim: Claim, preset: str | None, reason: str = "") -> Power:
+def _never(project: Project, card: Card, claim: Claim, preset: str | None, ruling: Mapping[str, Any]) -> Power:
+    """No version tested the claim: why, by the ruling in the version where it stands, and what may test it."""
     able = [name for name in ("laptop", "paper", "smoke") if name in claim.scope and preset in (None, name)]
     where = f" under the {preset} preset" if preset else ""
-    words = [f"The claim was never tested{where}{f' ({reason})' if reason else ''}, so no spread has been seen."]
-    first = command(card, able[0], {}) if able else None
+    reason = f" ({'; '.join(ruling['remarks'])})" if able and ruling.get("remarks") else ""
+    words = [f"The claim was never tested{where}{reason}, so no spread has been seen."]
+    there = read_versions(project.reports, card.study)
+    ran = [name for name in able if any(_leaves_out(card, name, claim, *read[:2]) for read in there)]
+    first = next((command(card, name, {}) for name in able if name not in ran), None)
     if first:
         words.append(f"Test it first: {first}")
+    elif ran:
+        words.append(
+            f"The {ran[0]} preset as it is does not test it; `redraw show {card.study}` lists what can be turned."
+        )
     else:
         words.append(f"The {preset} preset cannot decide it; it takes {' or '.join(claim.scope)}.")
     return Power(card.study, claim.id, "never_tested", None, preset, None, tuple(words), command=first)
 
 
-def _trials(version: Version) -> pd.DataFrame:
-    try:
-        return pd.read_csv(version.path / "trials.csv")
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
+def _leaves_out(card: Card, preset: str, claim: Claim, version: Version, results: Mapping[str, Any]) -> bool:
+    """Whether the version ran the preset as it is when there was the claim, which no version tested."""
+    as_it_is = version.preset == preset and results["parameters"] == card.resolve(preset)
+    return as_it_is and any(ruling["id"] == claim.id for ruling in results["claims"])
 
 
 def _cost(card: Card, version: Version, parameters: dict, table: pd.DataFrame, found: Outlook, cores: int) -> dict:

@@ -1,14 +1,20 @@
 """The complete versions of a study under `reports/`: folders named `NNNN-preset-hash` with a manifest."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from redraw.workbook._card import ParameterError
 from redraw.workbook._digest import sha256_file
 from redraw.workbook._project import Project
 from redraw.workbook._records import RECORDS, read_records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NAME = re.compile(r"([0-9]{4,})-(smoke|laptop|paper)-([0-9a-f]{4,64})")
 
@@ -67,6 +73,21 @@ def find_version(project: Project, study: str, name: str) -> Version:
         kind = "must be one of" if not found else "fits more than one of"
         raise ParameterError(f"version {name!r}: {kind} {listed}, a number or newest")
     return found[0]
+
+
+def read_trials(version: Version) -> pd.DataFrame:
+    """The version's trials.csv, a row per trial; an empty table where the study has no trials.
+
+    Raises ParameterError, one line, when it cannot be read.
+    """
+    import pandas as pd  # a request is found right before it loads
+
+    try:
+        return pd.read_csv(version.path / "trials.csv")
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"{version.name}/trials.csv: cannot be read ({str(error).splitlines()[0]})") from None
 
 
 def manifest_problems(version: Version) -> Iterator[str]:

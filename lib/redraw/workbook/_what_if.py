@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import pandas as pd
 from pydantic import ValidationError
 
 from . import _pages as pages
@@ -15,7 +14,7 @@ from ._claims import Claim
 from ._project import Project
 from ._ruling import Ruling, read_json, rule_rows
 from ._rulings import rule
-from ._versions import Version, find_version
+from ._versions import Version, find_version, read_trials
 
 _STYLE = """
 .redraw-finding {background: #fdfdfb; color: #1d2024; border: 1px solid #d9d9d2; border-radius: 4px; max-width: 34rem;
@@ -69,7 +68,8 @@ def what_if(project: Project, study: str, claim: str, version: str = "newest", *
     """The verdict that the trials of that version give on the claim under another `criterion`: `margin=0.5`,
     `bound=1.0`. The card is as it was; nothing is written.
 
-    Raises ParameterError, one line, where there is no such version or claim, or the criterion is none for it.
+    Raises ParameterError, one line, where there is no such version or claim, its trials cannot be read, or the
+    criterion is none for it.
     """
     found = find_version(project, study, version)
     results, run = read_json(found.path / "results.json"), read_json(found.path / "run.json")
@@ -84,7 +84,7 @@ def what_if(project: Project, study: str, claim: str, version: str = "newest", *
         said = "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
         raise ParameterError(f"criterion of {claim}: {said}") from None
     parameters = results["parameters"]
-    samples = project.module(study).measure(pd.read_csv(found.path / "trials.csv"), **parameters)
+    samples = project.module(study).measure(read_trials(found), **parameters)
     level = run.get("level", 0.95)
     verdicts = rule(changed, samples, found.preset, parameters, run.get("blocked", ""), level=level)
     again = {"claims": [verdict.to_dict() for verdict in verdicts]}
