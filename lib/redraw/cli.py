@@ -296,6 +296,7 @@ def board(
     A claim stands in the newest version of the strongest preset that tested it.
     """
     from redraw.workbook._board import write_board
+    from redraw.workbook._claims import how_many
     from redraw.workbook._standing import standings
 
     project = find_project()
@@ -309,13 +310,15 @@ def board(
             rows.append({"study": card.study, "version": version.name, **ruling})
     if as_json:
         return _print_json(rows)
-    table = Table("study", "claim", "verdict", "version", "scope", "seeds", "the paper says")
-    statements = {(card.study, claim.id): claim.statement for card in cards for claim in card.claims}
+    table = Table("study", "claim", "verdict", "version", "scope", "from", "the paper says")
+    claims = {(card.study, claim.id): claim for card in cards for claim in card.claims}
     for row in rows:
-        seeds = str(row["strength"]["seeds"] or "")
-        words = statements.get((row["study"], row["id"]), "(no longer in the card)")
+        claim = claims.get((row["study"], row["id"]))
+        count = row["strength"]["seeds"]
+        rests_on = how_many(count, claim.over if claim else "seeds") if count else ""
+        words = claim.statement if claim else "(no longer in the card)"
         version = " ".join(row["version"].split("-")[:2])
-        table.add_row(row["study"], row["id"], MARKS[row["outcome"]], version, row["scope"], seeds, words)
+        table.add_row(row["study"], row["id"], MARKS[row["outcome"]], version, row["scope"], rests_on, words)
     out.print(table)
     out.print(f"The board: {_shown(page)}", soft_wrap=True)
 
