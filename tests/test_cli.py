@@ -78,6 +78,9 @@ WRONG = {
     ("new", "class"): "study 'class': must be at most 60 lower-case letters, digits and underscores",
     ("new", "tiny"): "study tiny: params/tiny.yaml exists already",
     ("data", "fetch", "mnits"): "mnits",
+    ("predict", "--params", "1e9", "--tokens", "inf"): "tokens: must be a finite number greater than 0, not inf",
+    ("fit", "runs.csv", "--kind", "power", "--delta", "5"): "delta: must be given with kind surface or saturating only",
+    ("score", "--dataset", "digits", "--save", "no/x.safetensors"): "save: must be a file that can be written, got no",
 }
 
 
@@ -90,6 +93,46 @@ def test_a_wrong_request_is_one_line_that_names_the_field_and_what_is_allowed(be
 def test_an_environment_that_is_wrong_is_named(bench, tmp_path):
     assert "REDRAW_JOBS: must be an integer from 1, got 'many'" in refused(bench, "run", "tiny", REDRAW_JOBS="many")
     assert "REDRAW_HOME: must be a checkout" in refused(bench, "list", REDRAW_HOME=str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def with_device(make_checkout, tmp_path_factory):
+    """A checkout whose study has a parameter `device`, of a machine without a GPU."""
+    made = make_checkout(tmp_path_factory.mktemp("device"))
+    made.env["CUDA_VISIBLE_DEVICES"] = ""
+    card = made.card.read_text().replace(", dataset: none}", ", dataset: none, device: cpu}")
+    device = "  device: {type: str, choices: [cpu, cuda], role: fixed, help: where it runs}\npresets:"
+    made.card.write_text(card.replace("presets:", device))
+    module = made.root / "lib" / "redraw" / "studies" / "tiny.py"
+    module.write_text(module.read_text().replace("seconds, dataset):", "seconds, dataset, device):"))
+    notebook = json.loads(made.notebook.read_text())
+    notebook["cells"][1]["source"] = [*notebook["cells"][1]["source"], '\ndevice: str = "cpu"  # where it runs']
+    made.notebook.write_text(json.dumps(notebook))
+    return made
+
+
+@pytest.mark.parametrize("more", [(), ("--engine", "serial"), ("--until-decided",)], ids=" ".join)
+def test_a_device_that_is_not_here_is_refused_before_anything_is_computed(with_device, more):
+    more += ("--budget-minutes", "1") if more == ("--until-decided",) else ()
+    before = with_device.files()
+    ran = with_device.redraw("run", "tiny", "--preset", "smoke", "-p", "device=cuda", *more)
+    told = "redraw: parameter device: must be cpu, since there is no CUDA device here, got cuda"
+    assert (ran.code, ran.out, ran.line) == (2, "", told)
+    assert with_device.files() == before
+
+
+def test_a_dry_run_for_a_device_that_is_not_here_says_that_it_is_not(with_device):
+    ran = with_device.redraw("run", "tiny", "--preset", "smoke", "-p", "device=cuda", "--dry-run")
+    assert ran.code == 0 and "3 to compute" in ran.out
+    assert "this machine would refuse the run: device: must be cpu, since there is no CUDA device here" in ran.err
+
+
+def test_a_store_that_cannot_be_written_is_refused_before_anything_is_computed(bench):
+    before = bench.files()
+    ran = bench.redraw("run", "tiny", "--preset", "smoke", REDRAW_STORE="/proc/x")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.line.startswith("redraw: REDRAW_STORE: must name a folder that can be written to, got /proc/x (")
+    assert bench.files() == before
 
 
 CARDS = {

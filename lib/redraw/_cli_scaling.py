@@ -1,5 +1,6 @@
 """What `redraw predict` and `redraw fit FILE.csv` do. Numerical libraries load only when the request has been read."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ COLUMNS = {
     "saturating": ("x", "loss"),
     "sweep": ("N", "D", "lr", "batch", "loss"),
 }
+OPTIONS = {"delta": ("surface", "saturating"), "threshold": ("sweep",)}  # which kinds take them
 MAY_DIVERGE = "loss"  # of a sweep: runs without a finite loss are left out, and counted
 
 
@@ -40,6 +42,8 @@ def predictions(params: float, tokens: float, law: str | None = None, loss: floa
     given = {"params": params, "tokens": tokens} | ({} if loss is None else {"loss": loss})
     try:
         for name, value in given.items():
+            if not math.isfinite(value):
+                raise FitError(f"{name}: must be a finite number greater than 0, not {value:g}")
             scalar(name, value)
         scalar("level", level, 0, 1)
     except ScalingError as error:
@@ -104,15 +108,26 @@ def _with_interval(value, interval, missing: str) -> str:
 # redraw fit ----------------------------------------------------------------------------------------------------
 
 
-def fit_file(path: str | Path, kind: str = "surface", columns: str = "", *, delta=1e-3, threshold=0.0025) -> dict:
+def fit_file(
+    path: str | Path,
+    kind: str = "surface",
+    columns: str = "",
+    *,
+    delta: float | None = None,
+    threshold: float | None = None,
+) -> dict:
     """A law fitted to a CSV file with a header, one run a row, for `--json`: the kind as in `KINDS`.
 
     columns: where the file's names differ, "N=params,loss=val_loss"; for kind power, the ones to use, the target last
     ("width,tokens,loss"). delta: of the Huber loss, for surface and saturating. threshold: which runs of a cell of a
-    sweep count as its best. Raises FitError on anything that is not right.
+    sweep count as its best. None is the fit's own default. Raises FitError on anything that is not right.
     """
     if kind not in KINDS:
         raise FitError(f"kind: must be one of {', '.join(KINDS)}, not {kind!r}")
+    given = {name: value for name, value in (("delta", delta), ("threshold", threshold)) if value is not None}
+    for name in given:
+        if kind not in OPTIONS[name]:
+            raise FitError(f"{name}: must be given with kind {' or '.join(OPTIONS[name])} only, got kind {kind}")
     table, dropped = read_columns(path, _wanted(kind, columns), kind)
     from redraw.scaling import ScalingError, ScalingWarning
 
@@ -120,7 +135,7 @@ def fit_file(path: str | Path, kind: str = "surface", columns: str = "", *, delt
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", ScalingWarning)
         try:
-            found = _FITS[kind](table, delta, threshold)
+            found = _FITS[kind](table, **given)
         except ScalingError as error:
             raise FitError(f"{path}: {error}") from None
     told = list(dict.fromkeys(str(warning.message) for warning in caught))
@@ -188,17 +203,17 @@ def _diverged(cell: str) -> bool:
     return value is not None and not abs(value) < float("inf")
 
 
-def _surface(table: dict, delta: float, threshold: float) -> dict:
+def _surface(table: dict, **options: float) -> dict:
     from redraw.scaling import fit_loss_surface
 
-    fit = fit_loss_surface(table["N"], table["D"], table["loss"], delta=delta)
+    fit = fit_loss_surface(table["N"], table["D"], table["loss"], **options)
     return _summary(fit) | {"compute_exponent": fit.surface.a}
 
 
-def _saturating(table: dict, delta: float, threshold: float) -> dict:
+def _saturating(table: dict, **options: float) -> dict:
     from redraw.scaling import fit_saturating_power_law
 
-    return _summary(fit_saturating_power_law(table["x"], table["loss"], delta=delta))
+    return _summary(fit_saturating_power_law(table["x"], table["loss"], **options))
 
 
 def _summary(fit) -> dict:
@@ -219,7 +234,7 @@ def _summary(fit) -> dict:
     }
 
 
-def _power(table: dict, delta: float, threshold: float) -> dict:
+def _power(table: dict) -> dict:
     from redraw.scaling import fit_power_law
 
     *predictors, target = table
@@ -227,12 +242,12 @@ def _power(table: dict, delta: float, threshold: float) -> dict:
     return {"target": target} | {"parameters": _exponents(fit)} | _quality(fit)
 
 
-def _sweep(table: dict, delta: float, threshold: float) -> dict:
+def _sweep(table: dict, **options: float) -> dict:
     from redraw.scaling import cell_minima, fit_step_law, sweep_table
 
     cell = [f"N={N:.6g} D={D:.6g}" for N, D in zip(table["N"], table["D"], strict=True)]
     runs = sweep_table(cell, *(table[name] for name in COLUMNS["sweep"]))
-    fit = fit_step_law(runs, threshold=threshold)
+    fit = fit_step_law(runs, **options)
     edges = int(cell_minima(runs)["edge"].sum())
     parameters = {f"lr {name}": value for name, value in _exponents(fit.lr).items()}
     parameters |= {f"batch {name}": value for name, value in _exponents(fit.batch).items()}

@@ -1,6 +1,7 @@
 """What `redraw score` and `redraw select` do. Numerical libraries load only when the request has been found right."""
 
 import csv
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,12 +132,21 @@ def _network(examples, network: str, epoch: int, seed: int, folder: Path, *, cou
     return model, seen
 
 
+def check_place(path: Path, suffix: str) -> None:
+    """Raises SelectionRequestError for a file that could not be written, or with another ending."""
+    if path.suffix != suffix:
+        raise SelectionRequestError(f"{path}: must end in {suffix}")
+    folder = path.absolute().parent
+    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        why = "it is a folder" if path.is_dir() else "no permission" if folder.is_dir() else "no such folder"
+        raise SelectionRequestError(f"save: must be a file that can be written, got {path} ({why})")
+
+
 def save_scores(scores, path: Path) -> None:
     """Write scores to a .safetensors file. Raises SelectionRequestError on another ending or a place that cannot be."""
     from redraw import selection
 
-    if path.suffix != ".safetensors":
-        raise SelectionRequestError(f"{path}: must end in .safetensors")
+    check_place(path, ".safetensors")
     try:
         selection.save_scores(scores, path)
     except selection.SelectionError as error:
@@ -189,8 +199,7 @@ def select_file(path: Path, keep: str, policy: str, skip: str, *, balanced: bool
 
 def save_ids(found: Selected, path: Path) -> None:
     """Write the ids to a .csv file, a row each, ascending."""
-    if path.suffix != ".csv":
-        raise SelectionRequestError(f"{path}: must end in .csv")
+    check_place(path, ".csv")
     try:
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -218,6 +218,9 @@ def run(
         from redraw._cli_estimate import dry_run
 
         found = dry_run(project, studies, preset, overrides, jobs, records, batch, engine)
+        for name in studies if engine in ("processes", "serial") else ():
+            if why := _lacks_device(project, name, preset, overrides, records):
+                _say(f"{name}: this machine would refuse the run: {why}")
         return _print_json(found.plain if everything else found.plain[0]) if as_json else out.print(found.page)
     code, documents = DONE, []
     for name in studies:
@@ -230,6 +233,10 @@ def run(
 
                     project.module(name)
                 without_compiler()
+                store = Store(records=records)
+                store.ready()
+                if computing is None and (why := _lacks_device(project, name, preset, overrides, records)):
+                    raise ParameterError(f"parameter {why}")
                 begin = partial(until_decided, budget_minutes=budget) if until else run_study
                 done = begin(
                     project,
@@ -237,7 +244,7 @@ def run(
                     preset=preset,
                     overrides=overrides,
                     jobs=jobs or default_jobs(preset),
-                    store=Store(records=records),
+                    store=store,
                     engine=computing,
                     device=device_of(batch) if computing is None else None,
                     device_asked=bool(batch),
@@ -270,20 +277,37 @@ def _script(engine: str, slurm: list[str], batch, project, studies: list[str], p
     if batch:
         raise ParameterError(ALONE)
     options = slurm_options(slurm, installed=True)
-    from redraw.workbook import Store
     from redraw.workbook._slurm import script
-    from redraw.workbook._trials import _missing
 
-    store = Store(records=records)
-    try:
-        planned = project.module(studies[0]).plan(**project.card(studies[0]).resolve(preset, overrides))
-    except ValueError as error:
-        raise ParameterError(f"parameter {error}") from None
-    missing = _missing(planned, store)
+    missing, store = _to_compute(project, studies[0], preset, overrides, records)
     _say(f"{studies[0]}: {len(missing)} trials to compute, {options.per_job} a job, {options.array} jobs at a time")
     if missing:
         print(script(options, store, len(missing)))
     return DONE
+
+
+def _lacks_device(project, study: str, preset: str, overrides: dict, records: Path | None) -> str:
+    """Why this machine cannot compute a study's trials: they ask for CUDA and it has none; empty where it can."""
+    if project.card(study).resolve(preset, overrides).get("device") != "cuda":
+        return ""
+    import torch
+
+    if torch.cuda.is_available() or not _to_compute(project, study, preset, overrides, records)[0]:
+        return ""
+    return "device: must be cpu, since there is no CUDA device here, got cuda"
+
+
+def _to_compute(project, study: str, preset: str, overrides: dict, records: Path | None) -> tuple[list, Any]:
+    """The trials of a study that are not stored yet, and the store."""
+    from redraw.workbook import Store
+    from redraw.workbook._trials import _missing
+
+    store = Store(records=records)
+    try:
+        planned = project.module(study).plan(**project.card(study).resolve(preset, overrides))
+    except ValueError as error:
+        raise ParameterError(f"parameter {error}") from None
+    return _missing(planned, store), store
 
 
 @app.command()
@@ -479,8 +503,10 @@ def fit(
     columns: Annotated[
         str, typer.Option(help="Where the file's names differ: N=params,loss=val_loss. For power: those to use.")
     ] = "",
-    delta: Annotated[float, typer.Option(help="Of the Huber loss (surface, saturating).")] = 1e-3,
-    threshold: Annotated[float, typer.Option(help="Runs this close to their cell's best count (sweep).")] = 0.0025,
+    delta: Annotated[float, typer.Option(help="Of the Huber loss (surface, saturating; 0.001).")] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Runs this close to their cell's best count (sweep; 0.0025).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """A scaling law fitted to a table of your own, with standard errors and intervals."""
@@ -507,8 +533,7 @@ def score(
     """Score how hard each training example of a dataset is, by networks trained for a few epochs."""
     from redraw import _cli_selection
 
-    if save.suffix != ".safetensors":  # before networks train
-        raise UsageError(f"{save}: must end in .safetensors")
+    _cli_selection.check_place(save, ".safetensors")  # before networks train
     scores = _cli_selection.score(dataset, method, network, epoch, networks, seed, checkpoints)
     _cli_selection.save_scores(scores, save)
     _say(f"wrote {save}")
@@ -535,6 +560,8 @@ def select(
     """Which examples to keep, by a file of scores: their positions in the dataset, ascending."""
     from redraw import _cli_selection
 
+    if save:
+        _cli_selection.check_place(save, ".csv")
     found = _cli_selection.select_file(scores, keep, policy, skip, balanced=balanced, seed=seed)
     if save:
         _cli_selection.save_ids(found, save)

@@ -32,6 +32,12 @@ def test_a_report_is_printed_with_its_figures_as_drawings(reports, tmp_path):
     assert re.search(rb"\b0 \.447\d* \.698\d* RG", drawn), "the figure's own blue line, #0072b2"
 
 
+def test_another_ending_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="^out: must end in .pdf, got .*x.txt"):
+        print_page(tmp_path / "x.html", tmp_path / "x.txt")
+    assert not (tmp_path / "x.txt").exists()
+
+
 def test_without_a_browser_one_line_says_what_is_needed(tmp_path, monkeypatch):
     monkeypatch.setenv("REDRAW_CHROMIUM", str(tmp_path / "none"))
     with pytest.raises(ParameterError, match="pdf: needs Chromium"):

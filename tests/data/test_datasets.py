@@ -36,11 +36,20 @@ def available_or_skip(name):
         pytest.skip(str(reason).splitlines()[0])
 
 
+def test_the_catalog_knows_shape_and_number_of_all_examples():
+    """Those that are too big to fetch for a test too, from the sizes above."""
+    entries = [data.describe(name) for name in data.names()]
+    found = {e.name: (e.examples - e.validation, e.validation, e.shape) for e in entries if e.kind == "examples"}
+    assert found == {name: (train, validation, shape) for name, (train, validation, _, shape) in SIZES.items()}
+    assert all((e.examples, e.shape) == (0, ()) for e in entries if e.kind != "examples")
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_counts_shapes_types_labels_and_normalization(name):
     available_or_skip(name)
     dataset = data.load(name, seed=3)
     train, validation, test, shape = SIZES[name]
+    assert (data.describe(name).shape, data.describe(name).examples) == (shape, train + validation)
     assert dataset.name == name and dataset.classes == 10
     for part, count in (("train", train), ("validation", validation), ("test", test)):
         x, y = getattr(dataset, f"{part}_x"), getattr(dataset, f"{part}_y")

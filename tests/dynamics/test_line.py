@@ -43,6 +43,8 @@ def test_errors_along_a_line_are_those_of_a_threshold_that_moves():
     errors = line_errors(model, first.state_dict(), second.state_dict(), x, y, points=6)
     np.testing.assert_allclose(errors, [0, 0.1, 0.2, 0.3, 0.4, 0.5], atol=0.002)
     assert model.weight[1].item() == 5.0 and barrier(errors) == pytest.approx(0.25, abs=0.002)
+    assert line_errors(model, first, second, x, y, points=6) == errors, "networks as well as their states"
+    assert line_errors(first, first, second.state_dict(), x, y, points=6) == errors and first.bias[1].item() == -0.25
 
 
 def test_two_networks_with_neurons_exchanged_are_not_linearly_connected():

@@ -275,6 +275,34 @@ def test_what_cannot_be_is_refused(given, words):
         evolve(model, optimizer, sparse(model), **arguments)
 
 
+MOVING = {
+    "set": lambda model, o, **steps: sparse_evolutionary_training(
+        model, o, sparse(model), generator=generator(0), **steps
+    ),
+    "rigl": lambda model, o, **steps: rigl(model, o, sparse(model), **steps),
+    "granet": lambda model, o, **steps: granet(model, o, 0.2, **steps),
+}
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_masks_that_could_never_move_are_refused(name):
+    """RigL's and GraNet's share has fallen to its least at the last step, so one period is none."""
+    model = network()
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    for steps in (dict(until=20), dict(until=100), dict(until=5, every=5)):
+        every = steps.get("every", 100)
+        words = f"^until: must be more than every={every} steps, after which masks first move, got {steps['until']}$"
+        with pytest.raises(ValueError, match=words):
+            MOVING[name](model, optimizer, **steps)
+    MOVING[name](model, optimizer, until=6, every=5)
+
+
+def test_gradual_pruning_needs_no_whole_period():
+    model = network()
+    evolution = gradual_magnitude_pruning(model, OPTIMIZERS["sgd"](model.parameters()), 0.5, until=20)
+    assert evolution.steps == 0 and evolution.masks.remaining == 1.0
+
+
 def test_steps_that_it_could_not_see_are_refused():
     model = network()
     optimizer = OPTIMIZERS["sgd"](model.parameters())

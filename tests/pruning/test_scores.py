@@ -218,6 +218,13 @@ def test_a_score_leaves_the_model_as_it_was(name):
     assert [p.requires_grad for p in model.parameters()] == [False, True] * 4
 
 
+@pytest.mark.parametrize("score", [snip_scores, grasp_scores])
+def test_other_than_one_label_an_input_is_refused(score):
+    x, y = examples()
+    with pytest.raises(ValueError, match=f"^y: must be a label for each of the {len(x)} inputs, got 3$"):
+        score(small(), x, y[:3])
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_scores_see_what_is_pruned_already(name):
     """As if the pruned weights had been zero from the start."""

@@ -73,10 +73,10 @@ def test_intervals_widen_with_the_level():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((float("nan"), 1e9), "params: must be greater than 0, not nan"),
+        ((float("nan"), 1e9), "params: must be a finite number greater than 0, not nan"),
         ((-1, 1e9), "params: must be greater than 0, not -1"),
         ((1e9, 0), "tokens: must be greater than 0, not 0"),
-        ((1e9, float("inf")), "tokens: must be greater than 0, not inf"),
+        ((1e9, float("inf")), "tokens: must be a finite number greater than 0, not inf"),
         ((1e9, 1e9, "chinchilla"), "law: must be one of step, openai,"),
         ((1e9, 1e9, None, -2.0), "loss: must be greater than 0, not -2"),
         ((1e9, 1e9, None, None, 1.0), "level: must be between 0 and 1, not 1"),
@@ -204,6 +204,25 @@ def test_bad_requests_get_one_line(runs, kind, columns, message):
     with pytest.raises(FitError) as caught:
         fit_file(runs, kind, columns)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "kind, option, message",
+    [
+        ("power", "delta", "delta: must be given with kind surface or saturating only, got kind power"),
+        ("sweep", "delta", "delta: must be given with kind surface or saturating only, got kind sweep"),
+        ("surface", "threshold", "threshold: must be given with kind sweep only, got kind surface"),
+    ],
+)
+def test_an_option_that_the_kind_does_not_take_is_refused(runs, kind, option, message):
+    with pytest.raises(FitError, match=f"^{message}$"):
+        fit_file(runs, kind, **{option: 5.0})
+
+
+def test_an_option_that_the_kind_takes_is_taken(runs):
+    names = "N=params,loss=val"
+    default, same, wide = (fit_file(runs, "surface", names, delta=delta) for delta in (None, 1e-3, 5.0))
+    assert default == same != wide
 
 
 @pytest.mark.parametrize("path", ["absent.csv", "."])

@@ -139,7 +139,7 @@ def test_wrong_files_and_numbers_are_one_line(kept, tmp_path):
     found = cli.select_file(path, "5", "hardest", "0", balanced=False, seed=0)
     for place, words in (
         (tmp_path / "ids.txt", "must end in .csv"),
-        (tmp_path / "no" / "ids.csv", "cannot be written"),
+        (tmp_path / "no" / "ids.csv", r"save: must be a file that can be written, got .*ids.csv \(no such folder\)"),
     ):
         with pytest.raises(SelectionRequestError, match=words):
             cli.save_ids(found, place)
@@ -159,3 +159,17 @@ def test_the_commands(checkout, tmp_path):
     assert done.code == 2 and done.line.startswith("redraw: keep: must be a fraction")
     done = checkout.redraw("score", "--dataset", "digits", "--save", "a.pt")
     assert done.code == 2 and "must end in .safetensors" in done.line
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_networks_train(checkout, tmp_path, monkeypatch):
+    done = checkout.redraw("score", "--dataset", "digits", "--save", "nowhere/a.safetensors")
+    told = "redraw: save: must be a file that can be written, got nowhere/a.safetensors (no such folder)"
+    assert done.code == 2 and done.line == told
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(SelectionRequestError, match=r"\(it is a folder\)$"):
+        cli.check_place(tmp_path / "folder.csv", ".csv")
+    (tmp_path / "there.csv").touch()
+    cli.check_place(tmp_path / "there.csv", ".csv")
+    monkeypatch.setattr(cli.os, "access", lambda path, mode: False)
+    with pytest.raises(SelectionRequestError, match=r"\(no permission\)$"):
+        cli.check_place(tmp_path / "there.csv", ".csv")

@@ -89,6 +89,8 @@ def test_wrong_data_is_one_line():
         "floats": ((X, Y.float()), "class numbers"),
         "one-hot": ((X, F.one_hot(Y)), "class numbers"),
         "nothing": ([], "at least one example"),
+        "inputs alone": (X, r"data: must be a pair of tensors \(x, y\), or a DataLoader that yields such pairs"),
+        "loader of inputs": (DataLoader(TensorDataset(X)), r"data: must be a pair of tensors \(x, y\)"),
     }.values():
         with pytest.raises(SelectionError, match=words) as error:
             el2n(Given(), data)

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -222,7 +223,7 @@ def test_pictures_are_cropped_from_a_frame_of_four_and_mirrored():
 # The plan ---------------------------------------------------------------------------------------------------------
 
 KNOBS = dict(
-    datasets=["digits"],
+    datasets=["mnist"],
     network="mlp",
     other_network="small_conv",
     examples=600,
@@ -269,7 +270,24 @@ def test_noisy_networks_are_scored_with_noise():
 
 def test_impossible_requests_are_refused():
     for more, words in {
-        "epoch": (dict(score_epoch=5), "score_epoch: must be at most the 4 epochs"),
+        "epoch": (dict(score_epoch=5), "score_epoch: must be at most the 4 epochs of training, got 5"),
+        "less than an epoch": (dict(steps=5), "score_epoch: must be at most the 0.5 epochs of training, got 2"),
+        "no dataset": (dict(datasets=[]), "datasets: must name at least one, each once, got none"),
+        "twice": (dict(datasets=["mnist", "mnist"]), "datasets: must name at least one, each once, got mnist, mnist"),
+        "no fraction": (dict(fractions=[]), "fractions: must name at least one, each once, got none"),
+        "scores": (dict(scores=["grand", "grand"]), "scores: must name each once, got grand, grand"),
+        "many": (
+            dict(datasets=["digits"]),
+            "other_network: must be mlp for the inputs of digits, which are no pictures",
+        ),
+        "flat": (
+            dict(datasets=["mnist", "digits"], network="lenet_5"),
+            "network: must be mlp for the inputs of digits",
+        ),
+        "examples": (dict(datasets=["digits"], examples=5000), "examples: must be at most the 1437 examples of digits"),
+        "batch": (dict(batch_size=301), "batch_size: must be at most 300, half of the examples, got 301"),
+        "noise": (dict(noise=0.9), r"noise: must be 0, or from 0.017 \(10 labels\) to 0.5, got 0.9"),
+        "no noise": (dict(noise=0.001), "noise: must be 0, or from 0.017"),
         "fraction": (dict(fractions=[0.05]), "fractions: must keep from a batch of 60"),
         "all": (dict(fractions=[1.0]), "fractions: "),
         "other": (dict(other_network="mlp"), "other_network: must be another than network, got mlp twice"),
@@ -278,6 +296,20 @@ def test_impossible_requests_are_refused():
             study.plan(**KNOBS | more)
     with pytest.raises(ValueError, match="examples: must be at most the 1437 of digits"):
         study.make_pool(study.Recipe("digits", "mlp", 2000, 40, 60, 0.05, False, 0.0, "cpu"))
+
+
+@pytest.mark.parametrize(("rate", "steps", "score_epoch"), [(1e30, 40, 2), (10.0, 40, 4)])
+def test_a_scoring_network_that_diverges_says_so_and_at_which_learning_rate(rate, steps, score_epoch):
+    recipe = asdict(RECIPE) | {"learning_rate": rate, "steps": steps}
+    with pytest.raises(ValueError, match="^learning_rate: must be one at which scoring .* has diverged within"):
+        study.scored(seed=0, score_epoch=score_epoch, **recipe)
+
+
+def test_without_noise_there_is_no_histogram_of_wrong_labels(mean):
+    row = {"function": "averaged", "dataset": "digits", "network": "mlp", "noise": 0.0, "histogram": mean["histogram"]}
+    table = pd.DataFrame([row, row | {"function": "scored"}, row | {"noise": 0.2}])
+    assert study.histogram(table, "digits", 0.0).empty
+    assert len(study.histogram(table, "digits", 0.2)) == 40
 
 
 def test_the_pool_is_the_datasets_own_examples():

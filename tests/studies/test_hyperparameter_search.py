@@ -58,7 +58,10 @@ def test_rows_are_trained_again_by_themselves_and_are_rows_of_the_table():
     ("change", "message"),
     [
         ({"samplers": ["tpe"]}, "samplers: must have random, which all are compared with, got tpe"),
-        ({"functions": ["sphere", "sphere"]}, "functions: must name each once, got sphere, sphere"),
+        ({"functions": ["sphere", "sphere"]}, "functions: must name at least one, each once, got sphere, sphere"),
+        ({"functions": []}, "functions: must name at least one, each once, got none"),
+        ({"dimensions": []}, "dimensions: must name at least one, each once, got none"),
+        ({"stoppers": []}, "stoppers: must name at least one, each once, got none"),
     ],
 )
 def test_plans_that_make_no_sense_are_refused(change, message):

@@ -269,6 +269,12 @@ def test_the_plan_has_what_each_setting_needs():
 
 def test_impossible_requests_are_refused():
     for more, words in {
+        "none": (dict(settings=[]), "settings: must name at least one, each once, got none"),
+        "same": (
+            dict(retrain=["conv_2_fashion"] * 2),
+            "retrain: must name each once, got conv_2_fashion, conv_2_fashion",
+        ),
+        "rates": (dict(structured_rates=[]), "structured_rates: must name at least one, each once, got none"),
         "start": (dict(rewind=[0.1]), "rewind: must have 0, the initialization"),
         "twice": (dict(rewind=[0.0, 0.1, 0.101]), "in lenet_digits, some twice"),
         "norm": (dict(structured=["resnet_fashion"]), "structured: must be settings without batch normalization"),

@@ -66,6 +66,10 @@ def test_the_plan_counts_its_networks_and_chains_the_rounds():
     [
         ({"rounds": 3}, "reinit_rounds: must be at most rounds"),
         ({"model": "conv_2", "protocol": "open_lth"}, "model: must be lenet_300_100"),
+        (
+            {"model": "conv_2", "dataset": "digits"},
+            "model: must be lenet_300_100 for the inputs of digits, which are no",
+        ),
         ({"budget": 0.001}, "evaluate_every: must be at most"),
     ],
 )

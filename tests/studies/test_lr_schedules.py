@@ -79,7 +79,8 @@ def test_the_grid_is_spaced_by_a_factor_of_three_around_its_middle():
     [
         ({"budgets": [0.1, 0.1]}, "budgets: must name at least one, each once, got 0.1, 0.1"),
         ({"tasks": []}, "tasks: must name at least one, each once, got none"),
-        ({"schedules": ["refined"]}, "schedules: must have linear where it has refined"),
+        ({"schedules": ["linear"]}, "schedules: must name at least two, each once, got linear"),
+        ({"schedules": ["refined", "wsd"]}, "schedules: must have linear where it has refined"),
     ],
 )
 def test_plans_that_make_no_sense_are_refused(change, message):

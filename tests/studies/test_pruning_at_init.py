@@ -189,7 +189,7 @@ def test_synflow_comes_to_one_weight_per_layer():
 # The plan ---------------------------------------------------------------------------------------------------------
 
 KNOBS = dict(
-    dataset="digits",
+    dataset="mnist",
     network="lenet_300_100",
     other_network="strided_conv",
     levels=[4, 8],
@@ -243,6 +243,17 @@ def test_impossible_requests_are_refused():
         "few": (dict(steps=[32, 10]), "steps: must be at least 16 and above the 5 that are rewound to, got 10"),
         "levels": (dict(check_levels=[8]), "check_levels: must be two numbers, of network and of other_network, got 1"),
         "other": (dict(other_network="lenet_300_100"), "other_network: must be another than network"),
+        "none": (dict(levels=[]), "levels: must name at least one, each once, got none"),
+        "twice": (dict(methods=["snip", "snip"]), "methods: must name each once, got snip, snip"),
+        "flat": (
+            dict(dataset="digits", network="conv_6"),
+            "network: must be lenet_300_100 for the inputs of digits, which",
+        ),
+        "flat other": (dict(dataset="digits"), "other_network: must be lenet_300_100 for the inputs of digits, which"),
+        "batch": (
+            dict(dataset="digits", other_network="none", batch_size=2000),
+            "batch_size: must be at most the 1437 examples of digits, got 2000",
+        ),
     }.values():
         with pytest.raises(ValueError, match=words):
             study.plan(**KNOBS | more)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from redraw.workbook import Store
+from redraw.workbook import ParameterError, Store
 from redraw.workbook import _store as module
 from redraw.workbook._store import canonical, default_store
 
@@ -93,6 +93,20 @@ def test_where_the_store_is(monkeypatch, tmp_path):
     assert default_store() == tmp_path / "redraw" / "trials"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_store() == Path.home() / ".cache" / "redraw" / "trials"
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for root in ("/proc/x", tmp_path / "file", tmp_path / "file" / "below"):
+        words = f"REDRAW_STORE: must name a folder that can be written to, got {root} ("
+        for attempt in (Store(root).ready, lambda root=root: Store(root).put("ab", {"value": {}})):
+            with pytest.raises(ParameterError) as caught:
+                attempt()
+            assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
+    Store(tmp_path / "new" / "store").ready()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ParameterError, match=r"\(no permission to write\)$"):
+        Store(tmp_path / "new" / "store").ready()
 
 
 def test_equal_values_have_equal_text():

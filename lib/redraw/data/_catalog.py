@@ -42,6 +42,8 @@ class Entry:
     sources        tried in this order, after REDRAW_DATA and the cache
     read           "module:function"; the function takes {file name: path} and returns what `kind` says
     kind           examples (`read` returns `Arrays`), tables ({file name: table}) or a text (`Text`)
+    shape          examples: that of one input
+    examples       examples: how many may be trained on, validation included
     validation     examples: how many are held out of training when the caller does not say
     normalization  how raw values became inputs
     licence        whose data it is and on what terms
@@ -52,6 +54,8 @@ class Entry:
     licence: str
     read: str
     normalization: str
+    shape: tuple[int, ...] = ()
+    examples: int = 0
     validation: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
@@ -82,6 +86,8 @@ _ENTRIES = (
         "bundled with scikit-learn",
         read="redraw.data._digits:read_digits",
         normalization="pixels / 16, then (x - 0.3053) / 0.3760, the training set's mean and deviation",
+        shape=(64,),
+        examples=1437,
         validation=237,
         version="scikit-learn digits, test split 1: 36 of each class",
     ),
@@ -91,6 +97,8 @@ _ENTRIES = (
         licence="generated here after Greydanus & Kobak, arXiv 2011.14439; templates drawn for Redraw",
         read="redraw.data._mnist1d:read_mnist1d",
         normalization="(x - 0.0023) / 0.2117, the training set's mean and deviation",
+        shape=(40,),
+        examples=4000,
         validation=500,
         version="mnist1d 1: examples=5000 seed=42 padding=(36, 60) scale=0.4 shear=0.75 translation=48 "
         "correlated_noise=0.25 smoothing=2.0 noise=0.02 length=40",
@@ -101,6 +109,8 @@ _ENTRIES = (
         licence="LeCun, Cortes & Burges 1998; CC BY-SA 3.0 as commonly stated",
         read="redraw.data._mnist:read_mnist",
         normalization="pixels / 255, then (x - 0.1307) / 0.3081, the training set's mean and deviation",
+        shape=(1, 28, 28),
+        examples=60_000,
         validation=5000,
         files=_idx_files(
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -120,6 +130,8 @@ _ENTRIES = (
         licence="Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747; MIT, Zalando SE",
         read="redraw.data._mnist:read_fashion_mnist",
         normalization="pixels / 255, then (x - 0.2860) / 0.3530, the training set's mean and deviation",
+        shape=(1, 28, 28),
+        examples=60_000,
         validation=5000,
         files=_idx_files(
             "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -142,6 +154,8 @@ _ENTRIES = (
         licence="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images; no licence stated",
         read="redraw.data._cifar10:read_cifar10",
         normalization=_CIFAR_NORMALIZATION,
+        shape=(3, 32, 32),
+        examples=50_000,
         validation=5000,
         files={
             "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
@@ -154,6 +168,8 @@ _ENTRIES = (
         licence="derived from CIFAR-10 (Krizhevsky 2009); no licence stated; only found through REDRAW_DATA",
         read="redraw.data._cifar10:read_cifar10_jpeg",
         normalization=_CIFAR_NORMALIZATION.replace("the training set's", "CIFAR-10's"),
+        shape=(3, 32, 32),
+        examples=50_000,
         validation=5000,
         files={
             "cifar10-jpeg.tar.xz": "71553fd8887c10f8525a5ba94c7d749af24779e63e841892b3eb783db0f2dfe8",

@@ -1,7 +1,7 @@
 """How training moves a network: lines between trained networks, barriers on them, distances.
 
 from redraw.dynamics import barrier, line_errors
-barrier(line_errors(model, first.state_dict(), second.state_dict(), x, y))   # above 0.02: not linearly connected
+barrier(line_errors(model, first, second, x, y))   # two trained networks; above 0.02: not linearly connected
 """
 
 from redraw.dynamics._batch_norm import reestimate_batch_norm

@@ -30,8 +30,8 @@ def interpolate(first: State, second: State, alpha: float) -> dict[str, Tensor]:
 
 def line_errors(
     model: nn.Module,
-    first: State,
-    second: State,
+    first: State | nn.Module,
+    second: State | nn.Module,
     x: Tensor,
     y: Tensor,
     *,
@@ -40,7 +40,8 @@ def line_errors(
 ) -> list[float]:
     """Error (fraction of x (N, ...), y (N,) that is wrong) at `points` evenly spaced places from `first` to `second`.
 
-    model: a network of the states' kind, which may be its own; it is used for the evaluation and keeps its own state.
+    first, second: networks, or their states by name.
+    model: a network of their kind, which may be one of them; it is used for the evaluation and keeps its own state.
     batch_norm: inputs (M, ...) that the statistics of batch normalization are computed anew from at each place; without
       them the statistics are interpolated like weights, and the activations of a network between two others may vary
       less than these statistics say (Jordan et al. 2023, arXiv 2211.08403).
@@ -49,7 +50,7 @@ def line_errors(
     """
     if points < 2:
         raise ValueError(f"points: must be at least 2, the ends, got {points}")
-    kept, first, second = ({n: v.clone() for n, v in state.items()} for state in (model.state_dict(), first, second))
+    kept, first, second = (_copied(one) for one in (model, first, second))
     errors = []
     for i in range(points):
         model.load_state_dict(interpolate(first, second, i / (points - 1)))
@@ -58,6 +59,11 @@ def line_errors(
         errors.append(1 - evaluate(model, x, y)[1])
     model.load_state_dict(kept)
     return errors
+
+
+def _copied(one: State | nn.Module) -> dict[str, Tensor]:
+    state = one.state_dict() if isinstance(one, nn.Module) else one
+    return {name: value.clone() for name, value in state.items()}
 
 
 def barrier(errors: Sequence[float]) -> float:

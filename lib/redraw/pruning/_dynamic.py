@@ -67,11 +67,14 @@ def evolve(
     grow "random": anywhere that is not kept, drawn by `generator`.
     New connections start at zero, with the optimizer's memory of them at zero.
     Works with any training loop that calls `optimizer.step()` with gradients in place.
-    Raises ValueError for a period below 1, another kind of growth, growth without `moved` or the reverse, random growth
-    without a generator; and for a step given a closure.
+    Raises ValueError for a period below 1, masks that would move but have no more than one period to do it in, another
+    kind of growth, growth without `moved` or the reverse, random growth without a generator; and for a step given a
+    closure.
     """
     if every < 1 or until < 1:
         raise ValueError(f"every, until: must be at least 1 step, got {every} and {until}")
+    if moved is not None and until <= every:
+        raise ValueError(f"until: must be more than every={every} steps, after which masks first move, got {until}")
     if grow not in GROWTH:
         raise ValueError(f"grow: must be one of {', '.join(GROWTH)}, got {grow!r}")
     if (moved is None) != (grow == "none"):

@@ -33,8 +33,10 @@ def snip_scores(
 
     x (N, ...), y (N,): one batch; the paper's sum to one changes no rank. masks: what is pruned already.
     Batch norm uses the batch's statistics, dropout is off, and the model is left as it was.
-    Source: Lee, Ajanthan & Torr 2019 (arXiv 1810.02340), equations 4 to 6.
+    Source: Lee, Ajanthan & Torr 2019 (arXiv 1810.02340), equations 4 to 6. Raises ValueError for other than one label
+    an input.
     """
+    _labelled(x, y)
     twin, weights = _twin(model, masks)
     gradients = torch.autograd.grad(loss(twin(x), y), list(weights.values()))
     return {name: (w * g).abs().detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
@@ -53,9 +55,10 @@ def grasp_scores(
     the gradient. GraSP removes the largest -w * (H g).
 
     g and H: gradient and Hessian of the loss with respect to all prunable weights. temperature divides the logits: it
-    is in the authors' code, not in the paper. Batch norm, dropout and the model: as in `snip_scores`.
+    is in the authors' code, not in the paper. Batch norm, dropout, the model and errors: as in `snip_scores`.
     Source: Wang, Zhang & Grosse 2020 (arXiv 2002.07376), equation 8 and algorithm 2.
     """
+    _labelled(x, y)
     twin, weights = _twin(model, masks)
     parameters = list(weights.values())
     gradients = torch.autograd.grad(loss(twin(x) / temperature, y), parameters, create_graph=True)
@@ -100,6 +103,11 @@ def wanda_scores(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     with torch.no_grad():
         twin.eval()(x)
     return {name: w.detach().abs() * squares[name].sqrt().to(w.dtype) for name, w in weights.items()}
+
+
+def _labelled(x: Tensor, y: Tensor) -> None:
+    if len(x) != len(y):
+        raise ValueError(f"y: must be a label for each of the {len(x)} inputs, got {len(y)}")
 
 
 def _adder(squares: dict[str, Tensor], name: str) -> Callable:

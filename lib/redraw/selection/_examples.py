@@ -39,7 +39,12 @@ def chunks(data, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
         batches: Iterable = zip(x.split(chunk), y.split(chunk), strict=True)
     else:
         batches = _in_order(data)
-    for x, y in batches:
+    for batch in batches:
+        if not (
+            isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch)
+        ):
+            raise SelectionError("data: must be a pair of tensors (x, y), or a DataLoader that yields such pairs")
+        x, y = batch
         if y.ndim != 1 or y.is_floating_point() or y.dtype == torch.bool:
             raise SelectionError(f"data: must have class numbers (N,) as labels, got {y.dtype} {tuple(y.shape)}")
         yield x, y.long()

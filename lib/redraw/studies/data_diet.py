@@ -26,12 +26,14 @@ from redraw.selection import (
     train,
 )
 from redraw.studies._interval import mean_interval
+from redraw.studies._requests import at_most_the_examples, each_once, fits
 from redraw.training import evaluate
 from redraw.workbook import Result, Samples, Trial
 
 NETWORKS = {"mlp": lenet_300_100, "lenet_5": lenet_5, "small_conv": small_conv, "resnet_18": resnet_18}
 
 HALF = 0.5
+LABELS_PERMUTED = 10  # at least, so that some are wrong then
 OTHERS = 4  # scoring networks of the other architecture
 GROUP = 5  # networks over which the forgetting paper calls an example unforgettable
 
@@ -68,7 +70,8 @@ class Pool:
 
 def scored(*, seed: int, score_epoch: int, **recipe) -> dict:
     """One scoring network: the scores of all examples at initialization and after `score_epoch` epochs, forgetting
-    events over the whole training. The hashes prove which weights the scores are of."""
+    events over the whole training. The hashes prove which weights the scores are of. Raises ValueError for a training
+    that diverges, whose scores would be of nothing."""
     recipe = Recipe(**recipe)
     pool, per_epoch = make_pool(recipe), recipe.examples // recipe.batch_size
     model = _network(recipe, pool, generator(seed, "scoring", "theta"))
@@ -81,9 +84,19 @@ def scored(*, seed: int, score_epoch: int, **recipe) -> dict:
                 tensors[f"grand{suffix}"] = grand(model, examples)
                 hashes[f"weights{suffix}"] = checkpoint_hash(model)
                 model.train()
+                _refuse_divergence(recipe, step, tensors[f"el2n{suffix}"], tensors[f"grand{suffix}"])
+    _refuse_divergence(recipe, recipe.steps, *model.parameters())
     tensors |= {"forgetting": forgetting(seen), "never": seen.never_forgotten}
     never = 100 * seen.never_forgotten.float().mean().item()
     return hashes | _tested(model, pool) | {"never_forgotten": never, "tensors": tensors}
+
+
+def _refuse_divergence(recipe: Recipe, step: int, *values: Tensor) -> None:
+    if not all(value.isfinite().all() for value in values):
+        raise ValueError(
+            f"learning_rate: must be one at which scoring networks stay finite, got {recipe.learning_rate:g}, "
+            f"at which one has diverged within {step} steps"
+        )
 
 
 def averaged(*, seed: int, groups: int, **more) -> dict:
@@ -307,15 +320,29 @@ def plan(
     """The trials of the study, per dataset: scoring networks and their averages, networks trained on what each score
     keeps; on the first dataset also those with noisy labels and those of another architecture.
 
-    Raises ValueError for a scoring epoch beyond the training, a fraction smaller than a batch, or two architectures
-    that are one.
+    Raises ValueError for names or fractions given twice or none, more examples than there are, a network that cannot
+    take them, a batch larger than what is kept, a scoring epoch beyond the training, noise of too few labels or more
+    than half, or two architectures that are one.
     """
-    if score_epoch * (examples // batch_size) > steps:
-        raise ValueError(f"score_epoch: must be at most the {steps // (examples // batch_size)} epochs of training")
-    if small := [f for f in fractions if not batch_size <= round(f * examples) < examples]:
-        raise ValueError(f"fractions: must keep from a batch of {batch_size} to all but one example, got {small[0]:g}")
+    for field, values, least in (("datasets", datasets, 1), ("scores", scores, 0), ("fractions", fractions, 1)):
+        each_once(field, values, least)
+    for dataset in datasets:
+        at_most_the_examples("examples", examples, dataset)
+        fits("network", network, NETWORKS, dataset)
     if other_network == network:
         raise ValueError(f"other_network: must be another than network, got {network} twice")
+    if other_network != "none":
+        fits("other_network", other_network, NETWORKS, datasets[0])
+    if batch_size > (half := round(HALF * examples)):
+        raise ValueError(f"batch_size: must be at most {half}, half of the examples, got {batch_size}")
+    if small := [f for f in fractions if not batch_size <= round(f * examples) < examples]:
+        raise ValueError(f"fractions: must keep from a batch of {batch_size} to all but one example, got {small[0]:g}")
+    if score_epoch * (examples // batch_size) > steps:
+        epochs = f"{steps / (examples // batch_size):.3g} epochs of training"
+        raise ValueError(f"score_epoch: must be at most the {epochs}, got {score_epoch}")
+    if noise and not LABELS_PERMUTED <= noise * examples <= HALF * examples:
+        least = LABELS_PERMUTED / examples
+        raise ValueError(f"noise: must be 0, or from {least:.2g} ({LABELS_PERMUTED} labels) to {HALF}, got {noise:g}")
     trials: list[Trial] = []
     for place, dataset in enumerate(datasets):
         common = {
@@ -579,9 +606,10 @@ def stability(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 def histogram(table: pd.DataFrame, dataset: str, noise: float) -> pd.DataFrame:
-    """How EL2N is distributed: labels (right or wrong), el2n (lower end of a bin), width, count."""
+    """How EL2N is distributed: labels (right or wrong), el2n (lower end of a bin), width, count; empty without noise,
+    where no label is wrong."""
     found, parts = rows(table, "averaged", dataset, noise=noise), []
-    for counts in found["histogram"] if len(found) else []:
+    for counts in found["histogram"] if noise and len(found) else []:
         edges = np.array(counts["edges"])
         for name in ("right", "wrong"):
             part = pd.DataFrame({"el2n": edges[:-1], "width": np.diff(edges), "count": counts[name]})

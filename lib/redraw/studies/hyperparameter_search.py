@@ -17,6 +17,7 @@ from redraw.seeds import generator
 from redraw.studies import _hpo_net as made
 from redraw.studies import _ranks as comparison
 from redraw.studies._hpo_runs import SAMPLERS, as_table, recorded, toy_search
+from redraw.studies._requests import each_once
 from redraw.workbook import Samples, Trial
 
 __all__ = ["as_table", "measure", "plan", "recorded", "toy_search"]
@@ -77,15 +78,13 @@ def plan(
     random search, this with twice the budget; early stoppers on the whole table, and a long random search there;
     samplers under each of their own settings; tuning on few seeds; rows of the table trained again.
 
-    Raises ValueError for a name or dimension given twice, or samplers without random search.
+    Raises ValueError for no name or dimension or one given twice, or samplers without random search.
     """
-    for field, names in {"samplers": samplers, "functions": functions, "dimensions": dimensions}.items():
-        if len(set(names)) < len(names):
-            raise ValueError(f"{field}: must name each once, got {', '.join(map(str, names))}")
+    named = {"samplers": samplers, "functions": functions, "dimensions": dimensions, "stoppers": stoppers}
+    for field, names in named.items():
+        each_once(field, names)
     if "random" not in samplers:
-        raise ValueError(
-            f"samplers: must have random, which all are compared with, got {', '.join(samplers) or 'none'}"
-        )
+        raise ValueError(f"samplers: must have random, which all are compared with, got {', '.join(samplers)}")
     found = [
         _trial("toy", {"exploit": exploit, "explore": explore}, seed)
         for exploit, explore in TOYS.values()
@@ -102,7 +101,7 @@ def plan(
             found += [_searched(task, sampler, length, seed) for task in (*tasks, *TABLE_TASKS)]
     for seed in range(searches):
         found += [_stopped(method, seed) for method in stoppers]
-        found += [_searched({}, "random", random_trials, seed)] if stoppers else []
+        found.append(_searched({}, "random", random_trials, seed))
     for sampler, settings in LOTTERY.items() if lottery else ():
         found += [_searched({}, sampler, lottery, seed, own) for own in settings for seed in range(searches)]
     return found

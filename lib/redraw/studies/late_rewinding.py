@@ -12,6 +12,7 @@ from scipy import stats
 from redraw.dynamics import barrier, distance, line_errors
 from redraw.pruning import Masks, magnitude
 from redraw.studies._interval import mean_interval
+from redraw.studies._requests import each_once
 from redraw.studies._rewound import (
     Checkpoint,
     Recipe,
@@ -224,10 +225,13 @@ def plan(
     """The trials of the study, per setting: the dense network; for each rewinding point its sibling, the tickets of the
     rounds and the last one's sibling; where asked for, the ways to go on with a pruned network.
 
-    Raises ValueError without a rewinding to 0, for two points that are one iteration, or a network with batch
-    normalization among those pruned by units.
+    Raises ValueError without a setting, for names or rates given twice, without a rewinding to 0, for two points that
+    are one iteration, or a network with batch normalization among those pruned by units.
     """
     trials: list[Trial] = []
+    for field, names, least in (("settings", settings, 1), ("retrain", retrain, 0), ("structured", structured, 0)):
+        each_once(field, names, least)
+    each_once("structured_rates", structured_rates, 1 if structured else 0)
     if 0 not in rewind:
         raise ValueError(f"rewind: must have 0, the initialization, got {rewind}")
     if norm := [name for name in structured if SETTINGS[name].network.endswith(("resnet", "resnet_20"))]:

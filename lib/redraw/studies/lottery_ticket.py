@@ -13,6 +13,7 @@ from redraw import data
 from redraw.models import conv, initialize, lenet_300_100
 from redraw.pruning import Masks, compound, magnitude
 from redraw.seeds import generator
+from redraw.studies._requests import fits
 from redraw.training import fit
 from redraw.workbook import Batched, Result, Samples, Trial
 
@@ -224,8 +225,10 @@ def plan(
     """The trials of the study: per seed, tickets of rounds 0 (dense) to `rounds`; `reinit_draws` reinitializations of
     the tickets of `reinit_rounds`; one-shot tickets at the fractions `one_shot_levels` of weights remaining.
 
-    Raises ValueError for a reinitialized round that is not pruned to, or a budget shorter than one evaluation.
+    Raises ValueError for a model that cannot take the dataset's inputs, a reinitialized round that is not pruned to, or
+    a budget shorter than one evaluation.
     """
+    fits("model", model, MODELS, dataset)
     common = settings(dataset=dataset, model=model, protocol=protocol, budget=budget, evaluate_every=evaluate_every)
     if common["iterations"] < evaluate_every:
         raise ValueError(f"evaluate_every: must be at most the {common['iterations']} iterations of this budget")

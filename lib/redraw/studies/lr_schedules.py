@@ -9,6 +9,7 @@ import pandas as pd
 
 from redraw.scaling import PowerLaw, fit_power_law
 from redraw.studies._ranks import bootstrap_ranks, ranks
+from redraw.studies._requests import each_once
 from redraw.studies._schedule_runs import SCHEDULES, TRANSFORMER, Recipe
 from redraw.workbook import Samples, Trial
 
@@ -101,12 +102,11 @@ def plan(
     one per seed with the best; AutoLRS, which tunes as it goes, with its search paid for and free; the trunks of WSD
     with their branches; and the constant rates of the power law. Small budgets come first.
 
-    Raises ValueError for nothing named or a name or budget given twice, refined without the linear runs it is made
-    from, or so many seeds that the one for tuning is among them.
+    Raises ValueError for nothing named, a schedule alone, a name or budget given twice, refined without the linear runs
+    it is made from, or so many seeds that the one for tuning is among them.
     """
-    for field, names in {"tasks": tasks, "budgets": budgets, "schedules": schedules}.items():
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"{field}: must name at least one, each once, got {', '.join(map(str, names)) or 'none'}")
+    for field, names, least in (("tasks", tasks, 1), ("budgets", budgets, 1), ("schedules", schedules, 2)):
+        each_once(field, names, least)
     if "refined" in schedules and "linear" not in schedules:
         raise ValueError("schedules: must have linear where it has refined, which is made from its runs")
     if seeds > TUNING_SEED:

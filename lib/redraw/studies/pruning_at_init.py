@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from redraw.studies._interval import mean_interval
+from redraw.studies._pruning_trials import NETWORKS
+from redraw.studies._requests import at_most_the_examples, each_once, fits
 from redraw.workbook import Samples, Trial
 
 TRIALS = "redraw.studies._pruning_trials"
@@ -48,8 +50,12 @@ def plan(
 
     check_levels, steps: of the network and of the other one. Masks evolve every 100 steps, or sixteen times as often as
     training is long; Concrete Ticket Search takes half as many steps as training.
-    Raises ValueError for other than two of these, two networks that are one, or steps that are too few.
+    Raises ValueError for other than two of these, levels or names given twice or no level, networks that cannot take
+    the dataset's inputs or that are one, a batch of more than its examples, or steps that are too few.
     """
+    named = (("levels", levels, 1), ("methods", methods, 0), ("checks", checks, 0), ("dynamic", dynamic, 0))
+    for field, chosen, least in named:
+        each_once(field, chosen, least)
     for name, values in (("check_levels", check_levels), ("steps", steps)):
         if len(values) != 2:
             raise ValueError(f"{name}: must be two numbers, of network and of other_network, got {len(values)}")
@@ -57,6 +63,10 @@ def plan(
         raise ValueError(f"steps: must be at least 16 and above the {rewind} that are rewound to, got {min(steps)}")
     if other_network == network:
         raise ValueError(f"other_network: must be another than network, got {network} twice")
+    fits("network", network, NETWORKS, dataset)
+    if other_network != "none":
+        fits("other_network", other_network, NETWORKS, dataset)
+    at_most_the_examples("batch_size", batch_size, dataset)
     recipe = {
         "dataset": dataset,
         "rewind": rewind,

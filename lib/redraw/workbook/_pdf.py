@@ -37,9 +37,11 @@ def browser_flags() -> list[str]:
 def print_page(page: Path, pdf: Path) -> None:
     """Print an HTML file to `pdf`, in the page's own print style.
 
-    Raises ParameterError, one line, without a browser or for a folder that is not there; RuntimeError, one line, when
-    the browser printed nothing.
+    Raises ParameterError, one line, without a browser, for a folder that is not there or another ending than .pdf;
+    RuntimeError, one line, when the browser printed nothing.
     """
+    if pdf.suffix != ".pdf":
+        raise ParameterError(f"out: must end in .pdf, got {str(pdf)!r}")
     browser = find_browser()
     if not browser:
         known = ", ".join(BROWSERS)

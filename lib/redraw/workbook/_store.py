@@ -13,6 +13,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
+from redraw.workbook._card import ParameterError
 from redraw.workbook._digest import sha256_file
 from redraw.workbook._records import read_records
 
@@ -90,6 +91,18 @@ class Store:
         """The name of the version whose records serve too, if one does."""
         return self.records.parent.name if self.records else None
 
+    def ready(self) -> None:
+        """Make the store's folder. Raises ParameterError, one line, where it cannot be or cannot be written to."""
+        reason = "no permission to write"
+        try:
+            (self.root / "tmp").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # a full disk is no wrong request
+                raise
+            reason = error.strerror or str(error)
+        if not os.access(self.root / "tmp", os.W_OK):
+            raise ParameterError(f"REDRAW_STORE: must name a folder that can be written to, got {self.root} ({reason})")
+
     def folder(self, key: str) -> Path:
         return self.root / key[:2] / key
 
@@ -130,7 +143,8 @@ class Store:
         return None
 
     def put(self, key: str, body: dict, tensors: Mapping | None = None) -> Result:
-        """Store `body` (JSON values) and `tensors` under `key`."""
+        """Store `body` (JSON values) and `tensors` under `key`. Raises ParameterError where nothing can be written."""
+        self.ready()
         scratch = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
         temporary = scratch / "new"
         try:
