@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._pages import duration, number
+from ._numbers import number
+from ._pages import duration
 
 WATTS_PER_CORE = (5.0, 15.0)
 """What one busy core of a server or laptop may draw, from low to high: an assumption, nothing is measured."""
