@@ -16,6 +16,7 @@ import pandas as pd
 from redraw.plotting import against_limits
 from redraw.plotting._style import STYLE
 from redraw.workbook import _pages as pages
+from redraw.workbook._numbers import with_unit
 
 LIBRARIES = "torch", "numpy", "scipy", "pandas", "scikit-learn", "optuna", "statsmodels"
 
@@ -73,7 +74,7 @@ class Ratio:
         return f"{_number(min(self.values))} to {_number(max(self.values))}" if len(self.values) > 1 else "once"
 
     def _say(self, which: str) -> str:
-        return pages.with_unit(_number(getattr(self, which)), self.unit)
+        return with_unit(_number(getattr(self, which)), self.unit)
 
 
 def write_benchmarks(

@@ -22,10 +22,18 @@ SEEDS = pd.DataFrame(
 
 def curves(ax):
     plotting.curves(ax, SEEDS, "remaining", "accuracy", by="arm")
-    plotting.remaining_axis(ax)
+    plotting.remaining_axis(ax, SEEDS["remaining"])
     paper = pd.DataFrame({"remaining": [51.3, 21.1], "accuracy": [97.6, 97.2], "arm": ["ticket", "reinitialized"]})
     plotting.paper_points(ax, paper, "remaining", "accuracy", by="arm")
     ax.set(title="Curves with intervals, the paper's points", ylabel="test accuracy (%)")
+
+
+def broaden(ax):
+    step = np.arange(10)
+    frame = pd.DataFrame({"step": step, "Q": 1 - np.exp(-step / 3)})
+    plotting.curves(ax, pd.concat([frame.assign(way=way) for way in ("one", "other")]), "step", "Q", by="way")
+    plotting.broaden(ax, "one")
+    ax.set(title="Two curves in one place", ylabel="Q")
 
 
 def forest(ax):
@@ -192,7 +200,7 @@ KINDS = {
     function.__name__: function
     for function in (
         *(curves, forest, bands, profiles, heat_map, picture_wall, marked_histogram, critical_difference, lines),
-        *(log_ticks, lineage, slopes, spread, ends, labelled_points, against_limits),
+        *(log_ticks, lineage, slopes, spread, ends, labelled_points, against_limits, broaden),
     )
 }
 DRAWN_WITH_ANOTHER = {"paper_points": "curves", "remaining_axis": "curves", "legend_below": "lines"}

@@ -20,13 +20,13 @@ def test_the_critical_difference_names_every_method_and_bars_every_group():
 
 
 def test_lines_keep_their_groups_apart():
-    frame = pd.DataFrame({"x": [0, 1] * 7, "y": range(14), "by": [name for name in "abcdefg" for _ in range(2)]})
+    frame = pd.DataFrame({"x": [0, 1] * 9, "y": range(18), "by": [name for name in "abcdefghi" for _ in range(2)]})
     with plotting.figure() as (_, ax):
         plotting.lines(ax, frame, "x", "y", by="by")
         looks = {(str(line.get_color()), str(line.get_linestyle())) for line in ax.lines}
         names = [text.get_text() for text in ax.get_legend().get_texts()]
         plotting.legend_below(ax)
-    assert len(looks) == 7 and names == list("abcdefg")
+    assert len(looks) == 9 and names == list("abcdefghi")
 
 
 def test_log_ticks_are_plain_numbers_and_the_only_ones():

@@ -1,6 +1,6 @@
 """One style, one function per kind of figure."""
 
-from redraw.plotting._intervals import curves, paper_points, remaining_axis, t_interval
+from redraw.plotting._intervals import broaden, curves, paper_points, remaining_axis, t_interval
 from redraw.plotting._laws import bands, forest, heat_map, profiles
 from redraw.plotting._limits import against_limits
 from redraw.plotting._pictures import marked_histogram, picture_wall
@@ -13,6 +13,7 @@ from redraw.plotting._tables import table
 __all__ = [
     "against_limits",
     "bands",
+    "broaden",
     "critical_difference",
     "curves",
     "ends",

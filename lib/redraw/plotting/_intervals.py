@@ -1,6 +1,6 @@
 """Curves with what is known of them: the mean over seeds and its interval."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -50,14 +50,37 @@ def curves(ax: Axes, frame: pd.DataFrame, x: str, y: str, by: str, *, markers: b
     return rows
 
 
-def remaining_axis(ax: Axes, label: str = "weights remaining (%)") -> None:
-    """The pruning papers' horizontal axis: per cent of weights remaining, logarithmic, falling to the right."""
+def broaden(ax: Axes, group: str) -> None:
+    """Draw the line of a group that `curves` has drawn broad and pale, so that another that lies on it is seen too."""
+    colour = {line.get_label(): line.get_color() for line in ax.get_legend().get_lines()}[group]
+    for line in ax.get_lines():
+        if line.get_color() == colour:
+            line.set(linewidth=6, linestyle="-", alpha=0.4, solid_capstyle="butt")
+    ax.legend(title=None)
+
+
+def remaining_axis(ax: Axes, measured: Iterable[float], label: str = "weights remaining (%)") -> None:
+    """The pruning papers' horizontal axis: per cent of weights remaining, logarithmic, falling to the right.
+
+    measured: the values (%) that were measured, as often as one likes: ticks stand at these alone. Where they lie too
+    near each other the last, the first and those that the papers print are kept first.
+    """
+    measured = sorted({float(value) for value in measured})
     ax.set_xscale("log")
     ax.set_xlim(110, max(0.8, ax.get_xlim()[0] * 0.9))
-    ticks = [t for t in (100, 51.3, 21.1, 8.7, 3.6, 1.9, 1.0) if t >= ax.get_xlim()[1]]
-    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ticks: list[float] = []
+    apart = np.log(110 / ax.get_xlim()[1]) / 11
+    for tick in sorted(measured, key=lambda value: (value not in (measured[0], measured[-1]), not _printed(value))):
+        if all(abs(np.log(tick / other)) >= apart for other in ticks):
+            ticks.append(tick)
+    ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     ax.minorticks_off()
     ax.set_xlabel(label)
+
+
+def _printed(value: float) -> bool:
+    """Whether it is what rounds of 20 % leave and the papers' figures are marked at."""
+    return any(abs(value / level - 1) < 0.01 for level in (100, 51.3, 21.1, 7.0, 3.6, 1.9))
 
 
 def paper_points(ax: Axes, points: pd.DataFrame, x: str, y: str, by: str, label: str = "paper") -> None:

@@ -45,12 +45,13 @@ def critical_difference(
 
 def lines(ax: Axes, frame: pd.DataFrame, x: str, y: str, by: str, *, step: bool = False, markers: bool = False) -> None:
     """Draw `y` against `x`, a line for each group `by`, told apart by colour and dash, or colour and marker; `step`: as
-    steps that hold to the next x."""
+    steps that hold to the next x. Up to 49 groups are told apart."""
     colours = sns.color_palette()
     for i, (group, rows) in enumerate(frame.groupby(by, sort=False)):
-        style = {"marker": MARKERS[i], "ls": "-"} if markers else {"ls": DASHES[i % len(DASHES)]}
+        kind = i + i // len(colours)  # no pair of colour and kind twice
+        style = {"marker": MARKERS[kind % len(MARKERS)], "ls": "-"} if markers else {"ls": DASHES[kind % len(DASHES)]}
         drawstyle = "steps-post" if step else "default"
-        ax.plot(rows[x], rows[y], color=colours[i], label=group, drawstyle=drawstyle, **style)
+        ax.plot(rows[x], rows[y], color=colours[i % len(colours)], label=group, drawstyle=drawstyle, **style)
     ax.legend(title=None)
 
 

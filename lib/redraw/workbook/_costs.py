@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._pages import duration, number
+from ._numbers import number
+from ._pages import duration
 from ._past import by_engine
 
 WATTS_PER_CORE = (5.0, 15.0)

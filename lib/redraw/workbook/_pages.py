@@ -1,4 +1,4 @@
-"""What the report and the board share: the template environment, words for verdicts, numbers as text."""
+"""What the report and the board share: the template environment, words for verdicts, times as text."""
 
 from __future__ import annotations
 
@@ -97,38 +97,6 @@ def tally(outcomes: Sequence[str]) -> list[tuple[str, int]]:
     """How many claims have each outcome, in the order of `OUTCOMES`; unknown ones last."""
     order = [*OUTCOMES, *sorted(set(outcomes) - set(OUTCOMES))]
     return [(outcome, outcomes.count(outcome)) for outcome in order if outcome in outcomes]
-
-
-def number(value: Any, decimals: int | None = None) -> str:
-    """A number for reading: four digits that count, or `decimals` after the point; `–` for none."""
-    if isinstance(value, list | tuple):
-        items = [number(item, decimals) for item in value[:12]]
-        shown = ("; " if any("," in item for item in items) else ", ").join(items)
-        return shown if len(value) <= 12 else f"{shown}, … ({len(value)} numbers)"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "–" if value is None else str(value)
-    if not math.isfinite(value):
-        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    if decimals is not None:
-        text = f"{value:,.{decimals}f}"
-    elif float(value).is_integer() and abs(value) < 1e15 or abs(value) >= 1000:
-        text = f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
-    else:
-        text = f"{value:.4g}"
-    return text.replace("-", "−")
-
-
-def decimals_for(low: float, high: float) -> int | None:
-    """The decimals that show an interval's width with two digits; None when there is no width."""
-    width = abs(high - low) / 2
-    if not (math.isfinite(width) and width > 0):
-        return None
-    return min(max(1 - math.floor(math.log10(width)), 0), 8)
-
-
-def with_unit(text: str, unit: str) -> str:
-    """The text and its unit, a no-break space between."""
-    return f"{text}\N{NO-BREAK SPACE}{unit}" if unit else text
 
 
 def duration(seconds: Any) -> str:

@@ -4,12 +4,12 @@ for each of its comparisons."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from html import escape
 
 from markupsafe import Markup
 
-from ._pages import number, with_unit
+from ._numbers import decimals_for, edge, number, with_unit
 
 _WIDTH, _HEIGHT, _PAD = 280, 60, 10
 _TOP, _BOTTOM = 14, 42
@@ -109,7 +109,7 @@ def _ticks(ends: Set[float], place, height: float, unit: str) -> str:
     drawn: list[str] = []
     taken: list[tuple[float, float]] = []
     for end in sorted(ends, key=abs):
-        text = with_unit(number(end), unit)
+        text = with_unit(edge(end), unit)
         half = 3.2 * len(text)
         x = min(max(place(end), _NAMES + half), _WIDTH - half)
         if all(x + half < left or x - half > right for left, right in taken):
@@ -120,9 +120,11 @@ def _ticks(ends: Set[float], place, height: float, unit: str) -> str:
 
 def describe(measured, interval, region, reference, unit) -> str:
     """The drawing in words."""
-    said = [f"Measured {with_unit(number(measured), unit)}"]
+    ends = [end for end in interval or () if end is not None]
+    decimals = decimals_for(*ends, region) if len(ends) == 2 else None
+    said = [f"Measured {with_unit(number(measured, decimals), unit)}"]
     if interval:
-        said.append(f"interval {ends_in_words(interval)}")
+        said.append(f"interval {_in_words(interval, lambda end: number(end, decimals))}")
     said.append(f"the claim holds {ends_in_words(region)}")
     if reference is not None:
         said.append(f"paper {with_unit(number(reference), unit)}")
@@ -130,13 +132,17 @@ def describe(measured, interval, region, reference, unit) -> str:
 
 
 def ends_in_words(ends: Sequence[float | None], unit: str = "") -> str:
-    """`above 0.3 pp`, `below 1`, `from −0.2 to 0.2 pp`; None is an open end."""
+    """Where a claim holds: `above 0.3 pp`, `below 1`, `from −0.2 to 0.2 pp`; None is an open end."""
+    return _in_words(ends, edge, unit)
+
+
+def _in_words(ends: Sequence[float | None], written: Callable[[float], str], unit: str = "") -> str:
     low, high = ends
     if low is None and high is None:
         return "anywhere"
     if low is None or high is None:
-        return f"below {with_unit(number(high), unit)}" if low is None else f"above {with_unit(number(low), unit)}"
-    return f"from {number(low)} to {with_unit(number(high), unit)}"
+        return f"below {with_unit(written(high), unit)}" if low is None else f"above {with_unit(written(low), unit)}"
+    return f"from {written(low)} to {with_unit(written(high), unit)}"
 
 
 def _axis(numbers: list[float], log: bool, start: float = _PAD):
@@ -164,7 +170,7 @@ def _region(region: list[float | None], place, unit: str) -> str:
     parts = [
         f'<rect class="holds" x="{left}" y="{_TOP}" width="{max(right - left, 1):.1f}" height="{_BOTTOM - _TOP}"/>'
     ]
-    edges = [(end, with_unit(number(end), unit)) for end in (low, high) if end is not None]
+    edges = [(end, with_unit(edge(end), unit)) for end in (low, high) if end is not None]
     halves = [_LETTER * len(text) / 2 for _, text in edges]
     places = [_inside(place(end), half) for (end, _), half in zip(edges, halves, strict=True)]
     if len(edges) == 2 and (lacking := sum(halves) + 8 - (places[1] - places[0])) > 0:  # apart, and both inside

@@ -13,7 +13,7 @@ from . import _pages as pages
 from ._card import Card, Paper
 from ._command import command, overrides, shown
 from ._costs import costs
-from ._ruling import ReportError, Ruling, one_line, read_json, rule_rows, short
+from ._ruling import ReportError, Ruling, one_line, read_json, rule_rows, short, unnamed
 from ._story import read_figures, tell
 
 LIMIT = 3_000_000
@@ -322,10 +322,11 @@ _TEX = str.maketrans(
 
 
 def bibtex(paper: Paper) -> str:
-    """The paper as a BibTeX entry, its title in braces so that capitals stay."""
+    """The paper as a BibTeX entry, its title in braces so that capitals stay; `others` where authors are not named."""
+    more = unnamed(paper)
     fields = {
         "title": "{" + one_line(paper.title).translate(_TEX) + "}",
-        "author": " and ".join(one_line(author).translate(_TEX) for author in paper.authors),
+        "author": " and ".join(["others" if a in more else one_line(a).translate(_TEX) for a in paper.authors]),
         "year": str(paper.year),
     }
     if paper.arxiv:

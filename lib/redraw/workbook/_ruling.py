@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from . import _pages as pages
 from ._card import Card, Paper
 from ._claims import Claim, how_many, told_of
+from ._numbers import decimals_for, decimals_of, number, with_unit
 from ._picture import draw, draw_parts, ends_in_words
 
 _TELLING = (*pages.UNTESTED, "paper_error")  # outcomes whose remarks are half of the verdict
@@ -110,11 +111,8 @@ def _ruling(id: str, plain: Mapping, claim: Claim | None, card: Card, pictures: 
     unit = str(plain.get("unit", claim.unit if claim else ""))
     measured, interval = plain.get("measured"), strength.get("interval")
     given = plain.get("reference", claim.reference.value if claim else None)
-    ends = [end for end in interval or () if end is not None]
-    decimals = pages.decimals_for(*ends) if len(ends) == 2 else None
-    if claim and claim.kind == "exact" and claim.reference.decimals >= 0:
-        decimals = claim.reference.decimals + 1
-    written = pages.with_unit(pages.number(measured, decimals), unit if measured is not None else "")
+    decimals = _decimals(plain, claim)
+    written = with_unit(number(measured, decimals), unit if measured is not None else "")
     between = _interval(interval, strength.get("level"), decimals)
     printed = _reference(given, claim, unit)
     return Ruling(
@@ -145,6 +143,18 @@ def _ruling(id: str, plain: Mapping, claim: Claim | None, card: Card, pictures: 
     )
 
 
+def _decimals(plain: Mapping, claim: Claim | None) -> int | None:
+    """How many digits after the point what was measured and its interval are shown with; None: as they come."""
+    measured, reference = plain.get("measured"), claim.reference if claim else None
+    if claim and claim.kind == "exact" and reference.decimals >= 0:
+        if is_number(measured) and is_number(reference.value):
+            return decimals_of(measured, reference.value, reference.decimals)
+        return reference.decimals + 1
+    ends = [end for end in (plain.get("strength") or {}).get("interval") or () if is_number(end)]
+    regions = [_part(part)["region"] for part in plain.get("parts") or ()] or [region(claim) if claim else None]
+    return decimals_for(*ends, [edge for held in regions for edge in held or ()]) if len(ends) == 2 else None
+
+
 def _place(plain: Mapping, claim: Claim | None, card: Card) -> str:
     key, place = (
         plain.get("paper", claim.paper if claim else ""),
@@ -155,20 +165,27 @@ def _place(plain: Mapping, claim: Claim | None, card: Card) -> str:
 
 
 def short(paper: Paper) -> str:
-    """A paper as it is named in running text: `Frankle & Carbin 2019`."""
-    last = [author.split(",")[0].strip() if "," in author else author.split()[-1] for author in paper.authors]
-    names = " & ".join(last) if len(last) < 3 else f"{last[0]} et al."
+    """A paper as it is named in running text: `Frankle & Carbin 2019`, and `Li et al. 2025` for more than two."""
+    named = [author for author in paper.authors if author not in unnamed(paper)]
+    last = [author.split(",")[0].strip() if "," in author else author.split()[-1] for author in named]
+    alone = len(named) == len(paper.authors) and len(last) < 3
+    names = " & ".join(last) if alone else f"{last[0]} et al."
     return f"{names} {paper.year}"
+
+
+def unnamed(paper: Paper) -> list[str]:
+    """Those of a paper's authors that are none: `et al.`, as a card says that there are more than it names."""
+    return [author for author in paper.authors if author.strip().rstrip(".").lower() in ("et al", "others")]
 
 
 def _reference(value: Any, claim: Claim | None, unit: str) -> str:
     if value is None:
         return ""
     places = claim.reference.decimals if claim else None
-    text = pages.number(value, places if places is not None and places >= 0 else None)
+    text = number(value, places if places is not None and places >= 0 else None)
     if claim and claim.reference.spread is not None:
-        text += f" ± {pages.number(claim.reference.spread)}"
-    return pages.with_unit(text, unit)
+        text += f" ± {number(claim.reference.spread)}"
+    return with_unit(text, unit)
 
 
 def _source(claim: Claim | None) -> str:
@@ -184,7 +201,7 @@ def _source(claim: Claim | None) -> str:
 def _interval(interval: Any, level: Any, decimals: int | None) -> str:
     if not interval:
         return ""
-    low, high = (pages.number(end, decimals) if end is not None else None for end in interval)
+    low, high = (number(end, decimals) if end is not None else None for end in interval)
     share = f"{100 * level:.3g} % " if isinstance(level, int | float) else ""
     return f"{share}interval {low or '−∞'} to {high or '∞'}"
 

@@ -11,6 +11,7 @@ from redraw.workbook._batched import batched
 from redraw.workbook._card import Card
 from redraw.workbook._claims import Claim, Samples
 from redraw.workbook._judge import Outlook, Verdict, judge_all, outlook
+from redraw.workbook._numbers import decimals_for, number
 from redraw.workbook._trials import Trial, reachable, run_trials, trial_table
 
 
@@ -84,12 +85,14 @@ def verdict_table(verdicts: Iterable[Verdict]) -> str:
     rows = [("claim", "outcome", "scope", "n", "measured", "interval")]
     for v in verdicts:
         values = v.measured if isinstance(v.measured, tuple) else (v.measured,)
-        measured = ", ".join(_number(value) for value in values if value is not None)
-        interval = " to ".join(map(_number, v.strength.interval)) if v.strength.interval else ""
+        ends = v.strength.interval
+        decimals = decimals_for(*ends, [edge for part in v.parts for edge in part.region]) if ends else None
+        measured = ", ".join(_number(value, decimals) for value in values if value is not None)
+        interval = " to ".join(_number(end, decimals) for end in ends) if ends else ""
         rows.append((v.id, v.outcome.replace("_", " "), v.scope, str(v.strength.seeds or ""), measured, interval))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+def _number(value: float, decimals: int | None) -> str:
+    return number(value, decimals).replace("\N{MINUS SIGN}", "-").replace("\N{INFINITY}", "inf")

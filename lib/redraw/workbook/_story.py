@@ -26,6 +26,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from ._numbers import cell as shown_cell
 from ._pages import environment
 
 _TEXT_LIMIT = 20_000
@@ -37,7 +38,8 @@ _PARAMETER_TAGS = {"parameters", "injected-parameters"}
 
 @dataclass(frozen=True)
 class Figure:
-    """A redrawn figure of a version: `figures/<name>.svg` with its alternative text and its numbers."""
+    """A redrawn figure of a version: `figures/<name>.svg` with its alternative text and its numbers, which `rows` has
+    for reading and the file `csv` in full."""
 
     name: str
     svg: bytes
@@ -81,7 +83,8 @@ def read_figures(folder: Path) -> dict[str, Figure]:
 def _read_table(path: Path) -> tuple[list[str], list[list[str]], int]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    return (rows[0], rows[1 : _CSV_ROWS + 1], max(len(rows) - 1 - _CSV_ROWS, 0)) if rows else ([], [], 0)
+    shown = [[shown_cell(value) for value in row] for row in rows[1 : _CSV_ROWS + 1]]
+    return (rows[0], shown, max(len(rows) - 1 - _CSV_ROWS, 0)) if rows else ([], [], 0)
 
 
 def tell(notebook: str, figures: Mapping[str, Figure], room: int) -> tuple[list[Markup], list[Markup]]:

@@ -23,7 +23,7 @@ from ._versions import Version, versions
 
 _MOST_STEPS = 16
 _MADE_BY = (
-    *("_diff.py", "_history.py", "_pages.py", "_picture.py", "_ruling.py", "_study_page.py"),
+    *("_diff.py", "_history.py", "_numbers.py", "_pages.py", "_picture.py", "_ruling.py", "_study_page.py"),
     *("templates/page.css", "templates/parts.html.j2", "templates/study.html.j2"),
 )
 
