@@ -5,6 +5,7 @@ import csv
 import hashlib
 import json
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -13,6 +14,7 @@ from bs4 import BeautifulSoup
 from redraw.workbook import Samples
 from redraw.workbook import _pages as pages
 from redraw.workbook._board import show_board, write_board
+from redraw.workbook._board_picture import draw_board
 from redraw.workbook._report import write_report
 from redraw.workbook._versions import Version, newest_versions, versions
 
@@ -214,6 +216,20 @@ def test_the_drawing_has_a_sign_for_each_claim(reports, make_version, make_card)
     assert len(groups) == len(card.claims) + 6, "and one for each outcome in the legend"
     texts = [node.text for node in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert "Lottery & <tickets>" in texts and "not run yet" in texts and "inconclusive 1" in texts
+
+
+def test_the_drawing_has_room_for_long_titles():
+    titles = [
+        "Step Law: optimal learning rate and batch size",
+        "A study whose title is so long that it takes more than a line",
+    ]
+    drawing = ElementTree.fromstring(draw_board([(titles[0], []), (titles[1], []), ("Next " + "word " * 40, [])]))
+    texts = [node for node in drawing.iter("{http://www.w3.org/2000/svg}text") if node.get("x") == "20"]
+    assert [node.text for node in texts[:3]] == [titles[0], titles[1][:44], "more than a line"]
+    assert texts[-1].text.endswith("…") and len(texts) == 5
+    heights = [int(node.get("y")) for node in texts]
+    assert min(b - a for a, b in pairwise(heights)) >= 18
+    assert heights[-1] < int(drawing.get("height"))
 
 
 def test_the_board_inside_a_notebook_leads_nowhere_else(reports, make_version, make_card):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from textwrap import wrap
 
 from ._pages import OUTCOMES, tally
 
@@ -23,7 +24,8 @@ _SHAPES = {
     "blocked": '<path class="f" d="M5 .5h6L15.5 5v6L11 15.5H5L.5 11V5z"/><path d="M4.2 8h7.6"/>',
     "not_tested": '<circle class="o" cx="8" cy="8" r="6.6"/>',
 }
-_WIDTH, _MARGIN, _NAMES, _STEP, _LINE, _AIR = 860, 20, 310, 22, 24, 14
+_WIDTH, _MARGIN, _NAMES, _STEP, _LINE, _AIR = 860, 20, 330, 22, 24, 14
+_LETTERS, _TYPE = 46, 18  # of a title on a line, and from line to line of one that takes two
 
 
 def draw_board(rows: Sequence[tuple[str, Sequence[str]]]) -> str:
@@ -35,14 +37,15 @@ def draw_board(rows: Sequence[tuple[str, Sequence[str]]]) -> str:
     across = (_WIDTH - _MARGIN - _NAMES) // _STEP
     drawn, y = [], _MARGIN + _LINE + _AIR
     for title, outcomes in rows:
-        name = title if len(title) <= 42 else f"{title[:41]}…"
-        drawn.append(f'<text x="{_MARGIN}" y="{y + 13}">{escape(name)}</text>')
+        names = wrap(title, _LETTERS, max_lines=2, placeholder=" …") or [""]
+        for line, name in enumerate(names):
+            drawn.append(f'<text x="{_MARGIN}" y="{y + 13 + _TYPE * line}">{escape(name)}</text>')
         if not outcomes:
             drawn.append(f'<text class="soft" x="{_NAMES}" y="{y + 13}">not run yet</text>')
         for index, outcome in enumerate(outcomes):
             line, column = divmod(index, across)
             drawn.append(_sign(outcome, _NAMES + _STEP * column, y + _LINE * line))
-        y += _LINE * max(-(-len(outcomes) // across), 1) + _AIR
+        y += max(_LINE * max(-(-len(outcomes) // across), 1), _TYPE * len(names)) + _AIR
     counted = tally([outcome for _, outcomes in rows for outcome in outcomes])
     legend, x = [], _MARGIN
     for outcome, count in counted:
