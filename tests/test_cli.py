@@ -78,7 +78,6 @@ WRONG = {
     ("new", "class"): "study 'class': must be at most 60 lower-case letters, digits and underscores",
     ("new", "tiny"): "study tiny: params/tiny.yaml exists already",
     ("data", "fetch", "mnits"): "mnits",
-    ("predict", "--params", "1e9", "--tokens", "inf"): "tokens: must be a finite number greater than 0, not inf",
     ("fit", "runs.csv", "--kind", "power", "--delta", "5"): "delta: must be given with kind surface or saturating only",
     ("score", "--dataset", "digits", "--save", "no/x.safetensors"): "save: must be a file that can be written, got no",
 }

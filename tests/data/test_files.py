@@ -428,7 +428,7 @@ from redraw.data import Entry, Source, locate
 from redraw.data._catalog import CATALOG
 address, checksum = sys.argv[1:]
 CATALOG["table"] = Entry(
-    "table", "", "", "", "", 0, {"t.csv": checksum}, (Source("https", address + "/{name}"),)
+    "table", "", "", "", "", files={"t.csv": checksum}, sources=(Source("https", address + "/{name}"),)
 )
 print(locate("table")["t.csv"])
 """

@@ -55,7 +55,7 @@ def test_the_laptops_runs_are_some_of_the_papers():
         return {(t.function, str(sorted(t.parameters.items())), t.seed) for t in study.plan(**knobs(preset))}
 
     apart = named("laptop") - named("paper")
-    assert {function.partition(":")[2] for function, _, _ in apart} == {"trunk"}  # towards fewer horizons
+    assert {function.partition(":")[2] for function, _, _ in apart} <= {"trunk"}  # towards fewer horizons
 
 
 def test_tuning_has_a_seed_of_its_own_and_as_many_candidates_for_all():

@@ -5,6 +5,7 @@ import json
 import types
 
 import pytest
+from rich.console import Console
 
 from redraw import cli
 from redraw.workbook import Samples
@@ -105,7 +106,7 @@ def left_out(project, publish):
 def redraw(project, monkeypatch, capsys):
     """`redraw("list")`: what the command prints."""
     monkeypatch.setattr(cli, "find_project", lambda: project)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(cli, "out", Console(width=200, highlight=False))
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["redraw", *arguments])
