@@ -69,8 +69,10 @@ def test_a_schedule_for_your_own_training_runs_to_its_end():
 
 
 def test_every_link_and_picture_is_there():
-    places = [place for place in re.findall(r"\]\(([^)]+)\)", README) if "://" not in place]
-    assert places and [place for place in places if not (ROOT / place).exists()] == []
+    places = [place.partition("#") for place in re.findall(r"\]\(([^)]+)\)", README) if "://" not in place]
+    assert places and [file for file, _, _ in places if not (ROOT / file).exists()] == []
+    anchored = [(file, anchor) for file, _, anchor in places if anchor]
+    assert [pair for pair in anchored if f'id="{pair[1]}"' not in (ROOT / pair[0]).read_text()] == []
 
 
 def test_every_command_exists():
