@@ -93,10 +93,11 @@ def test_arrays_of_slurm_jobs_are_requeued_and_end_with_the_records_of_a_run_her
     run_trials(trials[:2], store=here, jobs=1)
     assert {key: kept(store)[key] for key in kept(here)} == kept(here)
     scripts = [path.read_text() for path in sorted(slurm.glob("*.sh"))]
-    assert len(scripts) == 2  # five trials in an array of three jobs, then the two that needed some of them in one
+    # five trials in an array of three jobs, then the two that needed some of them: in one job, or two if a poll parts them
+    assert len(scripts) in (2, 3)
     for line in ("partition=a,b", "mem=2048MB", "time=10", "gpus-per-node=1", "requeue", "array=0-2%3"):
         assert f"#SBATCH --{line}\n" in scripts[0]
-    assert "--array" not in scripts[1]
+    assert not [script for script in scripts[1:] if "--array" in script]
     options = SlurmOptions(partition="a,b", time=10, mem=2, gpus=1, per_job=2, array=7)
     printed = module.script(options, store, 5)
     run = Path(re.search(r"from (\S+),", said[0])[1]).name
