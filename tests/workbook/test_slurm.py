@@ -93,7 +93,7 @@ def test_arrays_of_slurm_jobs_are_requeued_and_end_with_the_records_of_a_run_her
     run_trials(trials[:2], store=here, jobs=1)
     assert {key: kept(store)[key] for key in kept(here)} == kept(here)
     scripts = [path.read_text() for path in sorted(slurm.glob("*.sh"))]
-    # five trials in an array of three jobs, then the two that needed some of them: in one job, or two if a poll parts them
+    # five trials in an array of three jobs, then the two that needed some of them: one job, or two if a poll parts them
     assert len(scripts) in (2, 3)
     for line in ("partition=a,b", "mem=2048MB", "time=10", "gpus-per-node=1", "requeue", "array=0-2%3"):
         assert f"#SBATCH --{line}\n" in scripts[0]
