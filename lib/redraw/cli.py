@@ -218,7 +218,7 @@ def run(
         from redraw._cli_estimate import dry_run
 
         found = dry_run(project, studies, preset, overrides, jobs, records, batch, engine)
-        for name in studies if engine in ("processes", "serial") else ():
+        for name in studies if computing is None else ():
             if why := _lacks_device(project, name, preset, overrides, records):
                 _say(f"{name}: this machine would refuse the run: {why}")
         return _print_json(found.plain if everything else found.plain[0]) if as_json else out.print(found.page)

@@ -25,7 +25,7 @@ def curves(ax: Axes, frame: pd.DataFrame, x: str, y: str, by: str, *, markers: b
 
     frame: tidy, a row per seed, group and x. Groups keep their colour and marker (without markers: dashes) by order
     of appearance.
-    Columns of the result: by, x, mean, low, high, seeds.
+    A group at one x has its interval as a bar. Columns of the result: by, x, mean, low, high, seeds.
     """
     groups = list(dict.fromkeys(frame[by]))
     sns.lineplot(
@@ -47,6 +47,16 @@ def curves(ax: Axes, frame: pd.DataFrame, x: str, y: str, by: str, *, markers: b
     rows = frame.groupby([by, x], sort=False)[y].agg(["mean", t_interval, "count"]).reset_index()
     rows.columns = [by, x, "mean", "interval", "seeds"]
     rows["low"], rows["high"] = zip(*rows.pop("interval"), strict=True)
+    for colour, group in zip(sns.color_palette(), groups, strict=False):
+        mine = rows[rows[by] == group]
+        if len(mine) == 1:
+            ax.errorbar(
+                mine[x],
+                mine["mean"],
+                [mine["mean"] - mine["low"], mine["high"] - mine["mean"]],
+                color=colour,
+                capsize=4,
+            )
     return rows
 
 

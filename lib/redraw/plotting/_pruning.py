@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from redraw.plotting._intervals import MARKERS
 
@@ -22,6 +23,10 @@ def labelled_points(ax: Axes, frame: pd.DataFrame, x: str, y: str, label: str) -
         error = np.array([[row[y] - row["low"]], [row["high"] - row[y]]])
         ax.errorbar(place, row[y], error, fmt=marker, color=colour, ms=8, capsize=4, label=row[label])
     ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3) if high < 100 * low else (1,)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())  # they would stand in each other
     if (frame[x] == 0).any():
         ax.annotate(
             "free",

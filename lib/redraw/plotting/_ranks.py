@@ -6,6 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.transforms import ScaledTranslation
 
 from redraw.plotting._intervals import MARKERS
 
@@ -63,5 +64,6 @@ def log_ticks(axis: Axis, ticks: Sequence[float]) -> None:
 
 
 def legend_below(ax: Axes, columns: int = 4) -> None:
-    """Move the legend under the axes, so that it covers no line."""
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncol=columns, fontsize=8)
+    """Move the legend under the axes and their label, so that it covers no line."""
+    below = ax.transAxes + ScaledTranslation(0, -38 / 72, ax.figure.dpi_scale_trans)  # inches: however high the axes
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, ncol=columns, fontsize=8)
