@@ -14,6 +14,7 @@ from redraw import data
 from redraw.models import initialize, lenet_300_100
 from redraw.seeds import generator
 from redraw.selection import checkpoint_hash, el2n, grand, select
+from redraw.studies import _diet_figures as shown
 from redraw.studies import data_diet as study
 
 RECIPE = study.Recipe("digits", "mlp", 600, 40, 60, 0.05, False, 0.0, "cpu")
@@ -308,8 +309,8 @@ def test_a_scoring_network_that_diverges_says_so_and_at_which_learning_rate(rate
 def test_without_noise_there_is_no_histogram_of_wrong_labels(mean):
     row = {"function": "averaged", "dataset": "digits", "network": "mlp", "noise": 0.0, "histogram": mean["histogram"]}
     table = pd.DataFrame([row, row | {"function": "scored"}, row | {"noise": 0.2}])
-    assert study.histogram(table, "digits", 0.0).empty
-    assert len(study.histogram(table, "digits", 0.2)) == 40
+    assert shown.histogram(table, "digits", 0.0).empty
+    assert len(shown.histogram(table, "digits", 0.2)) == 40
 
 
 def test_the_pool_is_the_datasets_own_examples():
