@@ -5,17 +5,28 @@ import math
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 import torch
 
 from redraw import _cli_estimate, cli
-from redraw.workbook import Batched, Project, Store, run_study, run_trials
+from redraw.workbook import Batched, Project, Store, _estimate, run_study, run_trials
 from redraw.workbook import _trials as running
 from redraw.workbook._batched import batched
 from redraw.workbook._costs import costs
-from redraw.workbook._estimate import HANDLING, STARTING, _operations, estimate_run, forecast, makespan
-from redraw.workbook._machine import calibrate, peak_memory
+from redraw.workbook._estimate import (
+    HANDLING,
+    MOST,
+    STARTING,
+    Estimate,
+    _calibrated,
+    _operations,
+    estimate_run,
+    forecast,
+    makespan,
+)
+from redraw.workbook._machine import SECONDS, calibrate, peak_memory
 from redraw.workbook._past import Past, Ran, past
 from redraw.workbook._predict import LEAST, RIDGE, Recorded, predictor
 
@@ -59,6 +70,11 @@ def test_a_training_is_as_long_as_its_steps_until_records_say_otherwise():
     one = predictor([Recorded({"steps": [400, 200], "batch_size": 60, "examples": 1000}, 6.0)])
     assert one({"steps": [100, 50], "batch_size": 60, "examples": 1000}) == pytest.approx(1.5)
     assert one({"steps": [400, 200], "batch_size": 20, "examples": 250}) == pytest.approx(6.0)
+    seldom = {"iterations": 400, "validation": 5000, "evaluate_every": 100, "k": 20, "rewind": 20}
+    one = predictor([Recorded(seldom, 6.0)])
+    assert one({name: 200 if name == "iterations" else value / 20 for name, value in seldom.items()}) == pytest.approx(
+        3
+    )
 
 
 def test_a_count_that_no_record_varies_is_proportional_and_a_rate_is_not():
@@ -263,6 +279,23 @@ def test_the_machine_is_measured_in_steps_and_gibibytes():
     assert 1e-6 < calibrate(0.01) < 10
     assert torch.equal(torch.random.get_rng_state(), state) and torch.get_num_threads() == threads
     assert 0.01 < peak_memory()["own"] < 1000
+
+
+def test_a_longer_run_has_the_machine_measured_for_longer(monkeypatch):
+    looks = []
+    monkeypatch.setattr(_estimate, "calibrate", lambda seconds=SECONDS: looks.append(seconds) or 0.001 * len(looks))
+
+    def estimate(amount, speed=None):
+        seconds = None if amount is None else amount * (speed or 1)
+        return Estimate("made", "laptop", 1, 1, 0, 1, seconds, 1.0, 0.0, speed=speed)
+
+    for amount, wanted in ((None, [SECONDS]), (50e3, [SECONDS]), (100e3, [SECONDS, 1.5]), (1e6, [SECONDS, MOST])):
+        looks.clear()
+        found = _calibrated(partial(estimate, amount), [Made("a")])
+        assert looks == wanted and found.speed == 0.001 * len(wanted)
+    looks.clear()
+    assert _calibrated(partial(estimate, 1e6), [Made("a")], 0.5).speed == 0.5
+    assert _calibrated(partial(estimate, 1e6), []).speed is None and not looks
 
 
 # In a report ----------------------------------------------------------------------------------------------------

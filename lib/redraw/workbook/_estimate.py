@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from ._batched import batched, in_one_process
@@ -20,6 +21,9 @@ from ._trials import Trial, _missing
 STARTING, HANDLING = 2000, 6
 """What it takes to start processes, and to hand out, check and store one trial, in steps of `calibrate`: as measured
 with trials that do nothing, idle and busy."""
+LONG, SHARE, MOST = 60.0, 0.015, 5.0
+"""A run foretold to take longer than this many seconds has the machine measured for this share of them, and at most for
+so many: its speed swings from second to second."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,16 @@ def estimate_run(
     )
 
 
+def _calibrated(estimate: Callable[..., Estimate], missing: Sequence[Trial], speed: float | None = None) -> Estimate:
+    """`estimate(speed=...)` at this machine's speed, measured unless it is given or nothing is to be computed."""
+    if speed or not missing:
+        return estimate(speed=speed)
+    found = estimate(speed=calibrate())
+    if found.seconds is None or found.seconds <= LONG:
+        return found
+    return estimate(speed=calibrate(min(SHARE * found.seconds, MOST)))
+
+
 def _strange(trial: Trial, said: Mapping[str, set[str]] | None) -> str:
     """What of the trial was never recorded, its function or that on its network or device; empty where both were.
 
@@ -179,9 +193,8 @@ def forecast(
     known = past(project, study, names_of([*planned, *missing]))
     for result in filter(None, map(store.get, keys)):
         known.trials.setdefault(result.key, ran_of(result.body))
-    if missing and speed is None:
-        speed = calibrate()
-    found = estimate_run(known, missing, study=study, preset=preset, total=len(keys), jobs=jobs, speed=speed)
+    about = {"study": study, "preset": preset, "total": len(keys), "jobs": jobs}
+    found = _calibrated(partial(estimate_run, known, missing, **about), missing, speed)
     flops, counting = _operations(known, missing)
     able = [claim for claim in card.claims if preset in claim.scope]
     return Estimate(
@@ -220,7 +233,6 @@ class Watch:
     jobs: int
     elsewhere: bool = False
     began: float = field(default_factory=time.perf_counter)
-    speed: float | None = None
     estimate: Estimate | None = None
     missing: Sequence[Trial] = ()
     computing: float = 0.0
@@ -230,10 +242,9 @@ class Watch:
         self.computing, self.missing = time.perf_counter(), missing
         if missing and self.elsewhere:
             return
-        self.speed = calibrate() if missing else None
         known = past(self.project, self.study, names_of(missing))
         about = {"study": self.study, "preset": self.preset, "jobs": self.jobs, "total": total}
-        self.estimate = estimate_run(known, missing, **about, speed=self.speed)
+        self.estimate = _calibrated(partial(estimate_run, known, missing, **about), missing)
 
     def computed(self) -> None:
         """The trials are done."""
@@ -267,7 +278,7 @@ class Watch:
                 "calibrated": foretold.calibrated,
                 "unknown": dict(foretold.unknown),
             }
-        return {"calibration": self.speed, "estimate": told, "memory": peak_memory()}
+        return {"calibration": foretold.speed if foretold else None, "estimate": told, "memory": peak_memory()}
 
 
 def _kind(trial: Trial) -> tuple[str, str | None]:

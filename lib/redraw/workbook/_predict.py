@@ -21,8 +21,8 @@ RIDGE = 10.0
 """How strongly slopes are held, by leave-one-version-out over the committed reports (1, 3 and 10 were tried)."""
 STEPS = "iterations", "steps", "steps max", "horizon", "horizons max"
 """Numbers that the time of a training is proportional to until records say otherwise: their slopes are held at 1."""
-_LITTLE = "batch_size", "examples"
-"""Counts that a training of so many steps takes far less than proportionally to."""
+_LITTLE = "batch_size", "examples", "evaluate_every", "k", "rewind", "validation"
+"""Counts that a training of so many steps takes far less than proportionally to, or not at all longer."""
 DECISIVE = "device", "model", "network"
 """Parameters of which another value makes another trial of it; of another dataset or method a guess is made."""
 _APART = 3.0
