@@ -102,11 +102,10 @@ def one_shot(*, seed: int, remaining: float, dense: Result, **recipe) -> dict:
 
 def searched(*, seed: int, objective: str, remaining: float, search_steps: int, **recipe) -> dict:
     """Masks found by Concrete Ticket Search at the step that tickets are rewound to."""
-    recipe = Recipe(**recipe)
+    recipe, began = Recipe(**recipe), time.perf_counter()
     model, (x, y) = _start(recipe, seed, rewound=True), _examples(recipe)[:2]
     order = batches(x, y, recipe.batch_size, generator(seed, "search order"))
     one = flops(model, x[:1]) * recipe.batch_size
-    began = time.perf_counter()
     search = concrete_ticket_search(
         model, order, remaining, iterations=search_steps, generator=generator(seed, "coins"), objective=objective
     )

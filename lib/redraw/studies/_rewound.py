@@ -188,7 +188,7 @@ def structured_masks(weights: Mapping[str, Tensor], masks: Masks, keep: float) -
     """
     found, alive = {}, None
     for name, mask in masks.items():
-        weight = weights[name]
+        weight = weights[name].to(mask.device)
         columns = torch.ones_like(mask)
         if alive is not None:  # a map that was flattened feeds several columns
             spread = alive.repeat_interleave(weight.shape[1] // len(alive))
@@ -197,7 +197,7 @@ def structured_masks(weights: Mapping[str, Tensor], masks: Masks, keep: float) -
             found[name] = mask & columns
             break
         norms = weight.abs().flatten(1).sum(1)
-        alive = torch.zeros(len(norms), dtype=torch.bool)
+        alive = torch.zeros(len(norms), dtype=torch.bool, device=mask.device)
         alive[norms.topk(max(round(keep * len(norms)), 1)).indices] = True
         found[name] = mask & columns & alive.view(-1, *[1] * (weight.ndim - 1))
     return Masks(found)

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 def batches(x: Tensor, y: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Mini-batches without end: a fresh permutation per epoch, the incomplete last batch dropped.
 
-    x (N, ...), y (N,); yields x (B, ...), y (B,). Raises ValueError unless 1 <= batch_size <= N.
+    x (N, ...), y (N,), on any device; yields x (B, ...), y (B,) there. generator: of the CPU, so that the order is the
+    same on every device. Raises ValueError unless 1 <= batch_size <= N.
     """
     if not 1 <= batch_size <= len(x):
         raise ValueError(f"batch_size: must be from 1 to {len(x)}, got {batch_size}")
     whole = len(x) // batch_size * batch_size
     while True:
-        for index in torch.randperm(len(x), generator=generator)[:whole].split(batch_size):
+        order = torch.randperm(len(x), generator=generator)[:whole].to(x.device)
+        for index in order.split(batch_size):
             yield x.index_select(0, index), y.index_select(0, index)  # half the time of x[index]
 
 
