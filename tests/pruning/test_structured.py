@@ -76,7 +76,8 @@ def pieces(seed, shape=(2, 11, 11)):
         value = modules[-1](value)
 
     for _ in range(pick(0, 1, 2, 3)):
-        put(nn.Conv2d(value.shape[1], pick(3, 4, 6), pick(1, 2, 3), padding=pick(0, 1), bias=pick(True, True, False)))
+        size = min(pick(1, 2, 3), value.shape[-1])
+        put(nn.Conv2d(value.shape[1], pick(3, 4, 6), size, padding=pick(0, 1), bias=pick(True, True, False)))
         for module in (pick(nn.BatchNorm2d(value.shape[1]), nn.Identity()), activation()):
             put(module)
         if value.shape[-1] > 4:
