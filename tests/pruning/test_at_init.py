@@ -6,21 +6,26 @@ from torch import nn
 
 from redraw.models import initialize, lenet_300_100, small_conv, strided_conv
 from redraw.pruning import (
+    Evolution,
     Masks,
+    Update,
     collapsed,
     connected,
     erk,
     flops,
+    gradual_magnitude_pruning,
     grasp,
     grasp_scores,
     keep,
     positions,
     random_pruning,
+    rigl,
     shuffle,
     snip,
     snip_scores,
     synflow,
     synflow_scores,
+    training_flops,
 )
 from redraw.seeds import generator
 
@@ -149,3 +154,73 @@ def test_a_layer_used_twice_is_counted_twice():
             return self.layer(self.layer(x))
 
     assert flops(Twice(), torch.zeros(1, 4)) == 2 * 2 * 16
+
+
+class Past(nn.Module):
+    """Its layer `b` is never run."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.a(x)
+
+
+def test_a_layer_that_is_never_run_connects_nothing_and_costs_nothing():
+    model, x = Past(), torch.zeros(2, 4)
+    assert connected(model, x, Masks.dense(model)).survivors() == {"a.weight": 12, "b.weight": 0}
+    assert flops(model, x) == 2 * 12 and training_flops(model, x, 10) == 3 * 2 * 12 * 10
+
+
+# What a training costs --------------------------------------------------------------------------------------------
+
+
+def test_training_costs_three_times_as_much_as_its_forward_passes():
+    """In a convolutional network the positions count: each kept weight works once per position."""
+    model = initialize(small_conv((1, 28, 28)), "kaiming_normal", generator(0))
+    x = torch.zeros(2, 1, 28, 28)
+    assert training_flops(model, x, 7) == 3 * 7 * 2 * (8 * 9 * 196 + 16 * 8 * 9 * 49 + 7840)
+    masks = random_pruning(model, 0.3, generator(0, "masks"))
+    kept = list(masks.survivors().values())
+    assert training_flops(model, x, 7, masks) == 3 * 7 * 2 * (kept[0] * 196 + kept[1] * 49 + kept[2])
+    assert training_flops(model, x, 0, masks) == 0
+
+
+@pytest.mark.parametrize("spent", [False, True])
+def test_training_with_masks_that_change_is_counted_step_by_step(spent):
+    """Of 24 weights 10, 8 and 6 are kept from step 1, 4 and 8 on: a step that changes them ran with those before."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 4))
+    masks = Masks({"0.weight": torch.arange(12).view(3, 4) < 6, "1.weight": torch.arange(12).view(4, 3) < 4})
+    updates = [Update(3, {"0.weight": 4, "1.weight": 4}, 0, spent), Update(7, {"0.weight": 4, "1.weight": 2}, 0, spent)]
+    by_step = [3 * 2 * kept for kept in (10, 10, 10, 8, 8, 8, 8, 6, 6)]
+    if spent:
+        by_step[2], by_step[6] = 2 * (2 * 10 + 24), 2 * (2 * 8 + 24)
+    evolution = Evolution(masks, updates)
+    for steps in (7, 8, 9):
+        assert training_flops(model, torch.zeros(1, 4), steps, masks, evolution) == sum(by_step[:steps])
+    with pytest.raises(ValueError, match="^steps: must be at least 7, got 6$"):
+        training_flops(model, torch.zeros(1, 4), 6, masks, evolution)
+    with pytest.raises(ValueError, match="^steps: must be at least 0, got -1$"):
+        training_flops(model, torch.zeros(1, 4), -1)
+
+
+@pytest.mark.parametrize("method", ["rigl", "gmp"])
+def test_training_that_evolves_costs_what_its_steps_did(method):
+    """RigL keeps the number and spends every fifth batch; gradual pruning spends none and gets cheaper."""
+    model, x = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), torch.ones(4, 6)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    if method == "rigl":
+        masks = random_pruning(model, 0.5, generator(0, "masks"))
+        evolution = rigl(model, optimizer, masks, until=18, every=5)
+    else:
+        masks, evolution = Masks.dense(model), gradual_magnitude_pruning(model, optimizer, 0.2, until=18, every=5)
+    kept = []
+    for _ in range(20):
+        kept.append(evolution.masks.kept)
+        model(x).square().sum().backward()
+        optimizer.step()
+    spent = [5, 10, 15] if method == "rigl" else []
+    expected = sum(2 * (2 * n + 72 if step in spent else 3 * n) for step, n in enumerate(kept, 1))
+    assert training_flops(model, x, 20, masks, evolution) == expected
+    assert len(set(kept)) == (1 if method == "rigl" else 5)

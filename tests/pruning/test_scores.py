@@ -225,6 +225,33 @@ def test_other_than_one_label_an_input_is_refused(score):
         score(small(), x, y[:3])
 
 
+class Partly(nn.Module):
+    """Its layer `b` stands idle: never run, run for nothing, or (`how="none"`) neither layer has a part."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.a, self.b, self.how = nn.Linear(5, 3).double(), nn.Linear(5, 3).double(), how
+
+    def forward(self, x):
+        if self.how == "for nothing":
+            self.b(x)
+        return x[:, :3] + 0.0 if self.how == "none" else self.a(x)
+
+
+@pytest.mark.parametrize("how", ["never", "for nothing", "none"])
+@pytest.mark.parametrize("name", SCORES)
+def test_a_layer_that_forward_does_not_use_is_refused(name, how):
+    layer = "a" if how == "none" else "b"
+    with pytest.raises(ValueError, match=f"^model: layer '{layer}' is not used by forward[^\n]*$"):
+        SCORES[name](Partly(how), *examples())
+
+
+def test_wanda_refuses_a_layer_that_is_never_run():
+    with pytest.raises(ValueError, match="^model: layer 'b' is not used by forward[^\n]*$"):
+        wanda_scores(Partly("never"), examples()[0])
+    assert wanda_scores(Partly("for nothing"), examples()[0])["b.weight"].all()
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_scores_see_what_is_pruned_already(name):
     """As if the pruned weights had been zero from the start."""

@@ -6,7 +6,7 @@ A method is a score (what matters) x a scope (what is compared) x a distribution
 from redraw.pruning._artefact import load_masks, overlap, profile, save_masks
 from redraw.pruning._at_init import grasp, random_pruning, shuffle, snip, synflow
 from redraw.pruning._concrete import Search, concrete_ticket_search
-from redraw.pruning._count import collapsed, connected, flops, positions
+from redraw.pruning._count import collapsed, connected, flops, positions, training_flops
 from redraw.pruning._distributions import erk, smart_ratio, uniform
 from redraw.pruning._dynamic import (
     Evolution,
@@ -75,6 +75,7 @@ __all__ = [
     "sparse_evolutionary_training",
     "synflow",
     "synflow_scores",
+    "training_flops",
     "uniform",
     "wanda_scores",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from redraw.pruning._dynamic import Evolution
 from redraw.pruning._masks import Masks
 from redraw.pruning._scores import linearized
 
@@ -25,7 +26,8 @@ def connected(model: nn.Module, example: Tensor, masks: Masks) -> Masks:
     """
     ones = {name: torch.ones_like(mask, dtype=torch.float64) for name, mask in masks.items()}
     with linearized(model, masks, ones) as (twin, weights):
-        gradients = torch.autograd.grad(twin(torch.ones_like(example[:1], dtype=torch.float64)).sum(), weights.values())
+        paths = twin(torch.ones_like(example[:1], dtype=torch.float64)).sum()
+        gradients = torch.autograd.grad(paths, weights.values(), materialize_grads=True)  # zero where forward goes past
     return Masks({n: masks[n].to(g.device) & (g != 0) for n, g in zip(weights, gradients, strict=True)})
 
 
@@ -52,8 +54,40 @@ def flops(model: nn.Module, example: Tensor, masks: Mapping[str, Tensor] | None 
     """Floating-point operations of one example's way through the layers that masks speak of: 2 per kept weight and
     position (a multiplication and an addition); biases, activations and normalization are left out.
 
-    masks: None counts the dense network. A step of training costs three times as much: forward, and backward with
-    respect to activations and to weights. Source: Evci et al. 2020 (arXiv 1911.11134), appendix H.
+    masks: None counts the dense network. `training_flops` counts a training. Source: Evci et al. 2020 (arXiv
+    1911.11134), appendix H.
     """
     masks = masks or Masks.dense(model)
     return sum(2 * uses * int(masks[name].sum()) for name, uses in positions(model, example).items())
+
+
+def training_flops(
+    model: nn.Module, example: Tensor, steps: int, masks: Masks | None = None, evolution: Evolution | None = None
+) -> int:
+    """Floating-point operations of a training of `steps` steps on one example each; on batches, times their size.
+
+    A step costs three times f = `flops` of the weights it keeps: forward, and backward with respect to activations and
+    to weights. A step whose batch is spent on finding where connections grow takes gradients of all weights:
+
+      sum_t 3 f(m_t)  +  sum_{t spent} (f(1) - f(m_t)),   m_t the masks before step t, 1 all weights,
+
+    so that a spent step costs 2 f(m_t) + f(1). masks: those that training begins with; None is dense. evolution: their
+    history from then on, of a training that is over; without one they stay. example (N, ...): inputs, of which one is
+    sent through. What finding the first masks costs is not counted, nor ranking weights.
+    Source: Evci et al. 2020 (arXiv 1911.11134), appendix H. Raises ValueError for fewer steps than it took to the last
+    change of the masks, or below 0.
+    """
+    masks, updates = masks or Masks.dense(model), evolution.updates if evolution else []
+    if steps < (last := updates[-1].step if updates else 0):
+        raise ValueError(f"steps: must be at least {last}, got {steps}")
+    uses = positions(model, example)
+
+    def once(survivors: Mapping[str, int]) -> int:
+        return sum(2 * uses[name] * kept for name, kept in survivors.items())
+
+    kept, dense = once(masks.survivors()), once({name: mask.numel() for name, mask in masks.items()})
+    total, counted = 0, 0
+    for update in updates:
+        total += 3 * kept * (update.step - counted) + (dense - kept if update.consumed else 0)
+        counted, kept = update.step, once(update.survivors)
+    return total + 3 * kept * (steps - counted)

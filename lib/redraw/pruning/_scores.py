@@ -34,11 +34,11 @@ def snip_scores(
     x (N, ...), y (N,): one batch; the paper's sum to one changes no rank. masks: what is pruned already.
     Batch norm uses the batch's statistics, dropout is off, and the model is left as it was.
     Source: Lee, Ajanthan & Torr 2019 (arXiv 1810.02340), equations 4 to 6. Raises ValueError for other than one label
-    an input.
+    an input, or a layer that `forward` does not use.
     """
     _labelled(x, y)
     twin, weights = _twin(model, masks)
-    gradients = torch.autograd.grad(loss(twin(x), y), list(weights.values()))
+    gradients = _gradients(loss(twin(x), y), weights)
     return {name: (w * g).abs().detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
 
 
@@ -60,10 +60,9 @@ def grasp_scores(
     """
     _labelled(x, y)
     twin, weights = _twin(model, masks)
-    parameters = list(weights.values())
-    gradients = torch.autograd.grad(loss(twin(x) / temperature, y), parameters, create_graph=True)
+    gradients = _gradients(loss(twin(x) / temperature, y), weights, create_graph=True)
     product = sum((g.detach() * g).sum() for g in gradients)
-    hg = torch.autograd.grad(product, parameters)
+    hg = torch.autograd.grad(product, list(weights.values()))
     return {name: (w * h).detach() for (name, w), h in zip(weights.items(), hg, strict=True)}
 
 
@@ -75,11 +74,12 @@ def synflow_scores(model: nn.Module, example: Tensor, masks: Masks | None = None
     is the sum over all paths through the weight of the products of their |w|: where activations are linear from zero up
     (ReLU), what enters a unit equals what leaves it, and every layer's scores sum to R.
     Double precision, since R is a product over layers: in single precision deep or wide networks overflow to infinity.
-    Source: Tanaka et al. 2020 (arXiv 2006.05467), equation 2 and algorithm 1.
+    Source: Tanaka et al. 2020 (arXiv 2006.05467), equation 2 and algorithm 1. Raises ValueError for a layer that
+    `forward` does not use.
     """
     with linearized(model, masks) as (twin, weights):
         ones = torch.ones_like(example[:1], dtype=next(iter(weights.values())).dtype)
-        gradients = torch.autograd.grad(twin(ones).sum(), list(weights.values()))
+        gradients = _gradients(twin(ones).sum(), weights)
         return {name: (w * g).detach() for (name, w), g in zip(weights.items(), gradients, strict=True)}
 
 
@@ -89,7 +89,7 @@ def wanda_scores(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
     x (N, ...): inputs from which the layers' own inputs are computed, in eval mode, forward only. Linear layers only,
     as in the paper. Source: Sun et al. 2024 (arXiv 2306.11695), equation 1.
-    Raises ValueError for a model with other prunable layers.
+    Raises ValueError for a model with other prunable layers, or with one that `forward` does not use.
     """
     twin, weights = _twin(model, None)
     squares: dict[str, Tensor] = {}
@@ -102,12 +102,28 @@ def wanda_scores(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
             handles.append(layer.register_forward_pre_hook(_adder(squares, name)))
     with torch.no_grad():
         twin.eval()(x)
+    _used([name for name in weights if name not in squares])
     return {name: w.detach().abs() * squares[name].sqrt().to(w.dtype) for name, w in weights.items()}
 
 
 def _labelled(x: Tensor, y: Tensor) -> None:
     if len(x) != len(y):
         raise ValueError(f"y: must be a label for each of the {len(x)} inputs, got {len(y)}")
+
+
+def _gradients(of: Tensor, weights: Mapping[str, Tensor], **options) -> list[Tensor]:
+    """The gradients of a number with respect to weights, all of which must have a part in it."""
+    if not of.requires_grad:
+        _used(list(weights))
+    gradients = torch.autograd.grad(of, list(weights.values()), allow_unused=True, **options)
+    _used([name for name, gradient in zip(weights, gradients, strict=True) if gradient is None])
+    return gradients
+
+
+def _used(unused: list[str]) -> None:
+    if unused:
+        layer = unused[0].rpartition(".")[0]
+        raise ValueError(f"model: layer {layer!r} is not used by forward for what it returns, and has no score")
 
 
 def _adder(squares: dict[str, Tensor], name: str) -> Callable:
