@@ -10,7 +10,7 @@ from redraw import data
 from redraw.models import initialize, lenet_300_100, narrow_conv_2
 from redraw.pruning import Masks, magnitude
 from redraw.seeds import generator
-from redraw.training import fit, fit_many
+from redraw.training import _replay, fit, fit_many
 from redraw.training._replay import replayed
 from redraw.training._stacked import forward
 
@@ -273,6 +273,30 @@ def test_work_on_the_processor_is_not_recorded():
         pass
 
     assert replayed(work, torch.device("cpu")) is work
+
+
+def test_a_recording_that_memory_breaks_off_is_told_as_what_it_was(monkeypatch):
+    """The end of a recording raises an error of its own in its place; whoever can, trains fewer networks at once."""
+
+    class Graph:
+        def __init__(self, graph):
+            pass
+
+        def __enter__(self):
+            pass
+
+        def __exit__(self, *_):
+            raise RuntimeError("the capture was broken off")
+
+    def full():
+        raise torch.OutOfMemoryError("no memory left")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", Graph)
+    with pytest.raises(torch.OutOfMemoryError, match="no memory left"):
+        _replay._record(full)
+    with pytest.warns(UserWarning, match="without a CUDA graph: the capture was broken off"):
+        assert _replay._record(lambda: None) is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -84,6 +84,11 @@ TRIALS = '''
         return {"smallest": (torch.tensor([1e-38]) * 0.01).item()}
 
 
+    def on_a_device(*, seed, device):
+        cudnn = torch.backends.cudnn
+        return {"exact": [cudnn.deterministic, cudnn.allow_tf32]}
+
+
     def on_digits(*, seed, dataset):
         return {"seed": seed}
 
@@ -151,6 +156,16 @@ def module_caches():
     _meaning._libraries.cache_clear()
     _meaning._parse.cache_clear()
     importlib.invalidate_caches()
+
+
+def test_trials_on_cuda_are_the_same_each_time(store):
+    """Without reduced precision and by deterministic kernels, since their keys say nothing of either."""
+    said = {}
+    for device in ("cpu", "cuda", "cuda:1"):
+        trial = Trial(f"{MODULE}:on_a_device", {"device": device}, 0)
+        module.execute(trial, store)
+        said[device] = store.get(trial.key)["exact"]
+    assert said == {"cpu": said["cpu"], "cuda": [True, False], "cuda:1": [True, False]} and said["cpu"] != [True, False]
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def training_flops(
     so that a spent step costs 2 f(m_t) + f(1). masks: those that training begins with; None is dense. evolution: their
     history from then on, of a training that is over; without one they stay. example (N, ...): inputs, of which one is
     sent through. What finding the first masks costs is not counted, nor ranking weights.
-    Source: Evci et al. 2020 (arXiv 1911.11134), appendix H. Raises ValueError for fewer steps than it took to the last
-    change of the masks, or below 0.
+    Source: Evci et al. 2020 (arXiv 1911.11134), appendix H (recalled). Raises ValueError for fewer steps than it took
+    to the last change of the masks, or below 0.
     """
     masks, updates = masks or Masks.dense(model), evolution.updates if evolution else []
     if steps < (last := updates[-1].step if updates else 0):

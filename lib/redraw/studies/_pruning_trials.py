@@ -1,7 +1,6 @@
 """The trials of `pruning_at_init`: finding masks, training under them, masks that evolve, and layer collapse."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import log
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 from redraw import data
 from redraw.models import conv, initialize, lenet_300_100, resnet_18, strided_conv
 from redraw.pruning import (
-    Evolution,
     Masks,
     collapsed,
     concrete_ticket_search,
@@ -27,7 +25,6 @@ from redraw.pruning import (
     grasp_scores,
     keep,
     magnitude_scores,
-    positions,
     random_pruning,
     rigl,
     shuffle,
@@ -36,6 +33,7 @@ from redraw.pruning import (
     sparse_evolutionary_training,
     synflow,
     synflow_scores,
+    training_flops,
 )
 from redraw.seeds import generator
 from redraw.training import batches, evaluate, steps
@@ -197,7 +195,7 @@ def _train(
     seconds = time.perf_counter() - began
     if last is not None:
         return {}
-    operations = _operations(model, x, masks, evolution, taken) * recipe.batch_size
+    operations = training_flops(model, x[:1], taken, masks, evolution) * recipe.batch_size
     record = {"test_accuracy": evaluate(model, test_x, test_y)[1], "training_seconds": seconds}
     if evolution is not None:
         masks = evolution.masks
@@ -205,23 +203,6 @@ def _train(
     survivors = {"kept": masks.kept, "remaining": masks.remaining, "survivors": masks.survivors()}
     costs = {"training_flops": operations, "training_steps": taken}
     return record | survivors | costs | _left(recipe, model, masks)
-
-
-def _operations(model: nn.Module, x: Tensor, masks: Masks, evolution: Evolution | None, taken: int) -> int:
-    """Operations of training on one example per step: three times the kept weights' uses, and where a step's batch is
-    spent on gradients of all weights, twice the kept ones' and once all."""
-    uses = positions(model, x[:1])
-
-    def cost(survivors: Mapping[str, int]) -> int:
-        return sum(2 * uses[name] * count for name, count in survivors.items())
-
-    survivors, dense = masks.survivors(), cost({name: mask.numel() for name, mask in masks.items()})
-    total, at = 0, 1
-    for update in evolution.updates if evolution else ():
-        total += 3 * cost(survivors) * (update.step - at)
-        total += 2 * cost(survivors) + dense if update.consumed else 3 * cost(survivors)
-        at, survivors = update.step + 1, update.survivors
-    return total + 3 * cost(survivors) * (taken + 1 - at)
 
 
 # Layer collapse ---------------------------------------------------------------------------------------------------

@@ -42,8 +42,9 @@ def _record(work: Callable[[], None]) -> "torch.cuda.CUDAGraph | None":
         with torch.cuda.graph(graph):
             work()
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+        for reason in (error, error.__context__):  # what a recording that broke off ends in may hide it
+            if isinstance(reason, torch.OutOfMemoryError):
+                raise reason from None
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         warnings.warn(f"this network trains without a CUDA graph: {reason}", stacklevel=2)
         return None

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
@@ -127,7 +127,8 @@ def execute(trial: Trial, store: Store) -> str:
     _check_code(trial, function)
     needs = _needs(trial, store)
     taken = trial.parameters.keys() | needs.keys()
-    with _single_thread(), offered(function, taken, store.checkpoint(trial.key)) as given:
+    offer = offered(function, taken, store.checkpoint(trial.key))
+    with _single_thread(), _exact(trial.parameters.get("device")), offer as given:
         started = time.perf_counter()
         value = dict(function(seed=trial.seed, **trial.parameters, **needs, **given))
         seconds = time.perf_counter() - started + sum(checkpoint.seconds for checkpoint in given.values())
@@ -224,6 +225,13 @@ def _single_thread():
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
+
+
+def _exact(device: str | None) -> AbstractContextManager:
+    """Convolutions on CUDA in full float32 and by deterministic kernels: a trial has one key and one result."""
+    if device is None or torch.device(device).type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 @dataclass
