@@ -83,7 +83,10 @@ def _page(document: Mapping[str, Any]) -> list[Any]:
     table = Table("preset", "trials", "stored", "time", "can decide (main claims in bold)")
     for name, other in document["presets"].items():
         claims = [f"[bold]{escape(id)}[/]" if id in other["main"] else escape(id) for id in other["decides"]]
-        table.add_row(name, f"{other['trials']:,}", f"{other['stored']:,}", _short(other), ", ".join(claims) or "none")
+        said = ", ".join(claims) or "none"
+        if claims and not other["decided"]:
+            said = f"at most {said}"
+        table.add_row(name, f"{other['trials']:,}", f"{other['stored']:,}", _short(other), said)
     return [*words, table, ""]
 
 

@@ -22,6 +22,7 @@ from redraw.workbook._estimate import (
     Estimate,
     _calibrated,
     _operations,
+    _untested,
     estimate_run,
     forecast,
     makespan,
@@ -274,6 +275,24 @@ def test_a_version_that_cannot_be_read_is_passed_over(written):
     assert found.trials["k0"].seconds == 2.5 and len(found.runs) == 1
 
 
+def test_what_a_preset_can_decide_is_what_its_newest_run_with_these_parameters_tested(written):
+    def untested(seeds, preset="laptop"):
+        return _untested(written.project, "made", preset, {"seeds": seeds})
+
+    assert untested(2) is None
+    for number, seeds, outcome in ((1, 2, "not_tested"), (2, 2, "contradicted"), (3, 9, "not_tested")):
+        folder = written(number, "", 0, parameters={"seeds": seeds})
+        claims = [
+            {"id": "A", "outcome": outcome},
+            {"id": "B", "outcome": "not_tested"},
+            {"id": "C", "outcome": "blocked"},
+        ]
+        (folder / "results.json").write_text(json.dumps({"claims": claims}))
+    assert (untested(2), untested(9), untested(3), untested(2, "paper")) == ({"B"}, {"A", "B"}, None, None)
+    (folder / "run.json").write_text("{")
+    assert untested(9) is None
+
+
 def test_the_machine_is_measured_in_steps_and_gibibytes():
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
     assert 1e-6 < calibrate(0.01) < 10
@@ -455,7 +474,11 @@ def test_a_dry_run_says_what_is_unknown_writes_nothing_and_afterwards_knows(chec
     assert (found["trials"], found["stored"], found["to_compute"], found["calibrated"]) == (10, 3, 7, True)
     assert found["trial_seconds"] > 0 and found["memory"]["own"] > 0 and found["flops"] is None
     assert found["seconds"] > found["beside_seconds"] > 0
-    assert found["decides"] == found["main"] == ["C1"] and found["presets"].keys() == {"smoke", "laptop", "paper"}
+    assert (
+        found["decides"] == found["main"] == ["C1"]
+        and not found["decided"]
+        and found["presets"].keys() == {"smoke", "laptop", "paper"}
+    )
     assert found["presets"]["smoke"]["to_compute"] == 3  # without the parameter that was set for the other
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -17,6 +19,7 @@ from ._predict import computed_by, predictor
 from ._project import Project
 from ._store import Store
 from ._trials import Trial, _missing
+from ._versions import versions
 
 STARTING, HANDLING = 2000, 6
 """What it takes to start processes, and to hand out, check and store one trial, in steps of `calibrate`: as measured
@@ -39,7 +42,8 @@ class Estimate:
     floating-point operations of those `flops_of` trials to compute that will count them, as recorded ones did; None
     where none does. memory: what the newest run held at its peak, see `peak_memory`. speed: of this machine
     (`calibrate`), and whether all of the records tell theirs. decides: the claims that the preset can decide, main
-    ones under main.
+    ones under main: those that the newest run with these parameters tested (decided), or at most all that have the
+    preset in their scope where there is none.
     """
 
     study: str
@@ -60,6 +64,7 @@ class Estimate:
     calibrated: bool = False
     decides: tuple[str, ...] = ()
     main: tuple[str, ...] = ()
+    decided: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -197,6 +202,8 @@ def forecast(
     found = _calibrated(partial(estimate_run, known, missing, **about), missing, speed)
     flops, counting = _operations(known, missing)
     able = [claim for claim in card.claims if preset in claim.scope]
+    silent = _untested(project, study, preset, parameters)
+    able = [claim for claim in able if claim.id not in (silent or ())]
     return Estimate(
         **vars(found)
         | {
@@ -204,8 +211,19 @@ def forecast(
             "flops_of": counting,
             "decides": tuple(claim.id for claim in able),
             "main": tuple(claim.id for claim in able if claim.main),
+            "decided": silent is not None,
         }
     )
+
+
+def _untested(project: Project, study: str, preset: str, parameters: Mapping[str, Any]) -> set[str] | None:
+    """The claims that the newest run of the preset with these parameters did not test; None where there is no run."""
+    for version in reversed([found for found in versions(project.reports, study) if found.preset == preset]):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # one that cannot be read says nothing
+            if json.loads((version.path / "run.json").read_text("utf-8"))["parameters"] == parameters:
+                claims = json.loads((version.path / "results.json").read_text("utf-8"))["claims"]
+                return {claim["id"] for claim in claims if claim["outcome"] == "not_tested"}
+    return None
 
 
 def _operations(known: Past, trials: Sequence[Trial]) -> tuple[float | None, int]:
