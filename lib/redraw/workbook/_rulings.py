@@ -46,7 +46,7 @@ def rule(
     changed = changed_parameters(card, preset, parameters)
     claims = [_reduced(claim) if changed else claim for claim in card.claims]
     verdicts = judge_all(claims, _blocked(samples, blocked), preset, level=level or run_level())
-    note = f"the preset's {', '.join(changed)} {'was' if len(changed) == 1 else 'were'} changed for this run"
+    note = f"the preset's {', '.join(changed)} was changed for this run"
     return [replace(v, remarks=(*v.remarks, note)) if changed and v.scope == "reduced" else v for v in verdicts]
 
 
