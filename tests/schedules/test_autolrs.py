@@ -82,6 +82,14 @@ def test_what_was_searched_is_undone():
     assert torch.equal(model.x, searched.x)
 
 
+def test_one_step_per_candidate_says_nothing_of_its_rate():
+    """The limit that the docstring names: below 20 steps a stage all candidates have the same forecast."""
+    short, _ = run(steps=20, stage=19, longest=19, pay=False)
+    assert len(short.stages[0].tried) == 10 and len(set(short.stages[0].forecasts)) == 1
+    longer, _ = run(steps=20, stage=20, longest=20, pay=False)
+    assert len(set(longer.stages[0].forecasts)) > 1
+
+
 @given(st.integers(1, 5000), st.integers(1, 1000), st.integers(1, 20), st.booleans())
 def test_the_plan_takes_all_steps_in_stages_that_double(steps, stage, candidates, pay):
     stages = list(_plan(steps, stage, 8 * stage, candidates, pay))

@@ -297,3 +297,16 @@ def test_progress_outside_is_refused(name, t):
 def test_bad_knobs_are_named(call, field):
     with pytest.raises(ScheduleError, match=rf"^{field}: must [^\n]+$"):
         call()
+
+
+def test_a_tensor_that_requires_a_gradient_is_refused_in_one_line():
+    for t in (torch.tensor(0.5, requires_grad=True), torch.ones(3, requires_grad=True)):
+        with pytest.raises(ScheduleError, match=r"^t: must not be a tensor that requires a gradient: detach\(\) it$"):
+            linear(t)
+        assert np.array_equal(linear(t.detach()), 1 - t.detach().numpy())
+
+
+def test_nothing_asked_nothing_returned():
+    for schedule in (linear, step, wsd, warmup(cosine, 0.1), tabulated([1.0, 0.5]), partial(power, batch_size=8)):
+        assert schedule(np.array([])).shape == (0,)
+    assert power(np.array([]), batch_size=8, total=1e9, warmup=1e6).shape == (0,)

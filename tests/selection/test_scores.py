@@ -89,6 +89,7 @@ def test_wrong_data_is_one_line():
         "floats": ((X, Y.float()), "class numbers"),
         "one-hot": ((X, F.one_hot(Y)), "class numbers"),
         "nothing": ([], "at least one example"),
+        "no rows": ((X[:0], Y[:0]), "at least one example"),
         "inputs alone": (X, r"data: must be a pair of tensors \(x, y\), or a DataLoader that yields such pairs"),
         "loader of inputs": (DataLoader(TensorDataset(X)), r"data: must be a pair of tensors \(x, y\)"),
     }.values():
@@ -97,6 +98,25 @@ def test_wrong_data_is_one_line():
         assert "\n" not in str(error.value)
     with pytest.raises(SelectionError, match="models: must be a network or several"):
         el2n([], (X, Y))
+
+
+@pytest.mark.parametrize("score", [el2n, loss, margin, grand])
+@pytest.mark.parametrize("wrong", [-100, -1, 4])
+def test_labels_that_are_no_class_are_refused(score, wrong):
+    labels = Y.clone()
+    labels[7] = wrong
+    with pytest.raises(SelectionError, match=f"^data: must have labels from 0 to 3, the network's .*, got {wrong}$"):
+        score(Given(), (X, labels), chunk=3)
+    input_norm((X, labels))  # which looks at no label
+
+
+@pytest.mark.parametrize("chunk", [0, -1, 2.5, True])
+def test_a_chunk_is_some_examples(chunk):
+    for score in (el2n, loss, margin, grand):
+        with pytest.raises(SelectionError, match=f"^chunk: must be a number of examples from 1, got {chunk}$"):
+            score(Given(), (X, Y), chunk=chunk)
+    with pytest.raises(SelectionError, match="^chunk: "):
+        input_norm((X, Y), chunk=chunk)
 
 
 def test_mixing_networks_are_refused_and_modes_are_left():

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from scipy import stats
 
 from redraw import data
-from redraw.models import initialize, lenet_300_100
+from redraw.models import initialize, lenet_300_100, resnet_18
 from redraw.seeds import generator
 from redraw.selection import checkpoint_hash, el2n, grand, select
 from redraw.studies import _diet_figures as shown
@@ -221,6 +222,38 @@ def test_pictures_are_cropped_from_a_frame_of_four_and_mirrored():
     assert mirrored == {0, 1} and found.is_contiguous()
 
 
+def test_the_papers_network_trains_and_scores_on_pictures_that_are_cropped_and_mirrored(monkeypatch):
+    """ResNet-18 with batch normalization and augmentation, as the paper preset has it, narrow and on few pictures."""
+    chance = generator(0, "pictures")
+    y = torch.arange(40) % 10
+    x = torch.randn(40, 3, 32, 32, generator=chance) + y[:, None, None, None] / 5
+    monkeypatch.setattr(study, "_arrays", lambda dataset: data.Arrays(x, y, x[:20], y[:20]))
+    monkeypatch.setitem(study.NETWORKS, "resnet_18", partial(resnet_18, width=4))
+    seen, plain = [], study.cropped_and_flipped
+    monkeypatch.setattr(study, "cropped_and_flipped", lambda x, chance: seen.append(len(x)) or plain(x, chance))
+    recipe = asdict(study.Recipe("cifar10", "resnet_18", 40, 6, 10, 0.05, True, 0.0, "cpu"))
+
+    networks = [Kept(study.scored(seed=k, score_epoch=1, **recipe)) for k in range(2)]
+    assert seen == [10] * 12  # every step of training and no scoring
+    for net in networks:
+        assert {name: (value.shape, bool(value.isfinite().all())) for name, value in net.tensors.items()} == {
+            name: ((40,), True) for name in ("el2n_start", "grand_start", "el2n", "grand", "forgetting", "never")
+        }
+        assert net["weights_start"] != net["weights"] and (net.tensors["grand"] > 0).all()
+    start = initialize(resnet_18(width=4), "kaiming_normal", generator(0, "scoring", "theta")).eval()
+    torch.testing.assert_close(networks[0].tensors["grand_start"], grand(start, (x, y)))
+    mean = Kept(study.averaged(seed=0, groups=1, net_000=networks[0], net_001=networks[1], **recipe))
+    torch.testing.assert_close(mean.tensors["el2n"], (networks[0].tensors["el2n"] + networks[1].tensors["el2n"]) / 2)
+
+    kept = dict(seed=0, score="el2n", keep=0.5, skip=0.0, matched="iterations", source="all", scores=mean)
+    found = study.trained(**kept, **recipe)
+    assert len(seen) == 18 and sum(found["kept_of_class"]) == 20 and found["trained_steps"] == 6
+    assert 0 <= found["test_accuracy"] <= 1
+    plainly = study.scored(seed=0, score_epoch=1, **recipe | {"augment": False})
+    assert len(seen) == 18 and plainly["weights_start"] == networks[0]["weights_start"]
+    assert plainly["weights"] != networks[0]["weights"]
+
+
 # The plan ---------------------------------------------------------------------------------------------------------
 
 KNOBS = dict(
@@ -311,6 +344,34 @@ def test_without_noise_there_is_no_histogram_of_wrong_labels(mean):
     table = pd.DataFrame([row, row | {"function": "scored"}, row | {"noise": 0.2}])
     assert shown.histogram(table, "digits", 0.0).empty
     assert len(shown.histogram(table, "digits", 0.2)) == 40
+
+
+def test_the_enlarged_panel_has_the_lines_of_half_and_more_in_their_order():
+    row = {"function": "trained", "dataset": "digits", "network": "mlp", "noise": 0.0, "skip": 0.0, "source": "all"}
+    row |= {"matched": "iterations", "test_accuracy": 0.5, "seed": 0}
+    arms = [("random", 1.0), ("grand_start", 0.5), *((s, k) for k in (0.8, 0.5, 0.2) for s in ("el2n", "random"))]
+    table = pd.DataFrame([row | {"function": "scored"}, *(row | {"score": s, "keep": k} for s, k in arms)])
+    frame = shown.accuracies(table, "digits")
+    assert len(frame) == 2 * 4 + 1 and set(frame["score"]) == {"EL2N", "random", "GraNd at initialization"}
+    half = shown.enlarged(frame)
+    assert sorted(half["kept"]) == [50, 50, 80, 80, 100, 100]
+    assert list(dict.fromkeys(half["score"])) == list(dict.fromkeys(frame["score"]))[:2]
+    assert shown.enlarged(frame.iloc[:0]).empty
+
+
+def test_classes_stand_beside_their_random_control_in_one_order():
+    row = {"function": "trained", "dataset": "digits", "network": "mlp", "noise": 0.0, "skip": 0.0, "source": "all"}
+    row |= {"matched": "iterations"}
+    values = {("random", 1.0): (0.9, 0.9), ("el2n", 0.2): (0.7, 0.4), ("random", 0.2): (0.8, 0.85)}
+    rows = [
+        row | {"score": s, "keep": k, "seed": seed, "accuracy_0": a + seed / 100, "accuracy_1": b}
+        for (s, k), (a, b) in values.items()
+        for seed in range(2)
+    ]
+    frame = shown.uneven(pd.DataFrame([row | {"function": "scored"}, *rows]), "digits", 0.2)
+    assert frame["kept"].tolist() == ["EL2N"] * 2 + ["random"] * 2 and frame["label"].tolist() == ["1", "0"] * 2
+    assert frame["estimate"].tolist() == pytest.approx([50, 20, 5, 10])
+    assert shown.uneven(pd.DataFrame(), "digits", 0.2).empty
 
 
 def test_the_pool_is_the_datasets_own_examples():

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from redraw.schedules import cosine, linear, refine
+from redraw.schedules._autolrs import _plan
 from redraw.studies import _schedule_runs as runs
 from redraw.studies import lr_schedules as study
 from redraw.workbook import Store, Trial, judge_all, load_card, run_trials, trial_table
@@ -324,9 +325,59 @@ def test_the_saving_follows_from_the_horizons():
 
 def test_the_gallery_has_every_schedule_whole():
     frame = study.gallery()
-    assert set(frame["schedule"]) == {study.NAMES[name] for name in runs.SCHEDULES}
-    assert frame.groupby("schedule")["t"].agg(["min", "max"]).to_numpy().tolist() == [[0, 1]] * len(runs.SCHEDULES)
+    everyone = {study.NAMES[name] for name in runs.SCHEDULES} | set(study.OTHERS)
+    assert set(frame["schedule"]) == everyone and len(everyone) == 14
+    assert frame.groupby("schedule")["t"].agg(["min", "max"]).to_numpy().tolist() == [[0, 1]] * len(everyone)
     assert frame["multiplier"].between(0, 1 + 1e-12).all()
+    at = frame[frame["t"] == 0.5].set_index("schedule")["multiplier"]
+    assert at["polynomial (0.9)"] == pytest.approx(0.5**0.9) and at["REX's repository"] == pytest.approx(0.5 / 0.55)
+    assert at["power"] == pytest.approx(128 * 4.6 * 5e9**-0.51 / 0.02)
+    assert at["warm-up and cosine"] == pytest.approx((1 + np.cos(np.pi * 0.4 / 0.9)) / 2)
+
+
+def test_edges_of_the_grid_are_counted_by_competitor():
+    at = {"linear": [False, False], "prodigy": [True, False], "wsd": [True, True]}
+    rows = [{"function": "tuning", "seed": study.TUNING_SEED, "schedule": s, "edge": e} for s in at for e in at[s]]
+    rows.append(rows[0] | {"seed": 0, "edge": True})  # of the power law's rates
+    found = study.edges(pd.DataFrame(rows))
+    assert found.to_dict("split")["data"] == [["WSD", 2, 2], ["Prodigy", 1, 2], ["linear", 0, 2]]
+
+
+def swept(rate, seeds=(0, 1)):
+    """A table of best constant rates, rate(tokens) where trained for so many."""
+    common = asdict(study.TASKS[study.SWEPT].recipe) | {"function": "tuning", "schedule": "constant"}
+    lengths = [study.length(study.SWEPT, budget) for budget in (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)]
+    return pd.DataFrame(
+        [common | {"steps": n, "seed": s, "optimum": rate(n * 8 * 32.0)} for n in lengths for s in seeds]
+    )
+
+
+def test_a_power_law_has_no_bend_and_a_parabola_has_its_own():
+    law = study.bends(swept(lambda tokens: 3 * tokens**-0.4))
+    assert law["exponent"].tolist() == pytest.approx([-0.4] * 2) and law["r_squared"].tolist() == pytest.approx([1, 1])
+    assert law["bend"].tolist() == pytest.approx([0, 0], abs=1e-9)
+    bent = study.bends(swept(lambda tokens: np.exp(-0.4 * np.log(tokens) - 0.05 * np.log(tokens) ** 2)))
+    assert bent["bend"].tolist() == pytest.approx([-0.05] * 2) and (bent["r_squared"] < 1).all()
+    assert study.bends(swept(lambda tokens: 1.0 / tokens).iloc[:6])["error"].isna().all()  # three lengths
+    assert study.bends_in_words(swept(lambda tokens: 1 / tokens)).startswith("seed 0: exponent -1.00, R² 1.00, ")
+
+
+def test_equal_norms_of_few_steps_end_above_a_tenth():
+    """What the card says of F3's bound in short runs."""
+    late = {n: runs._shape([1.0] * n, "sgd")["late"] for n in (4, 12, 20, 2000)}
+    assert late == {
+        4: pytest.approx(0.2),
+        12: pytest.approx(0.154, abs=1e-3),
+        20: pytest.approx(0.095, abs=1e-3),
+        2000: pytest.approx(0.1, abs=1e-3),
+    }
+
+
+def test_short_searches_have_the_stages_that_the_card_says():
+    """Fewer than 100 steps leave candidates fewer than the five losses that a forecast is fitted to."""
+    lengths = [study.length(task, budget) for task in study.TASKS for budget in (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)]
+    short = [n for n in lengths if next(_plan(n, max(n // 16, 50), 4 * max(n // 16, 50), 10, True))[2] < 5]
+    assert sorted(short) == sorted(n for n in lengths if n < 100) and (len(short), len(lengths)) == (18, 54)
 
 
 @pytest.fixture(scope="module")
@@ -347,7 +398,7 @@ def test_a_small_run_fills_the_figures(ran):
     assert len(study.loss_curves(ran, "logistic_digits", 0.02, ["linear", "wsd"])) == 2 * 2 * 25
     assert len(study.refinements(ran, ["logistic_digits"])) == 25
     assert len(study.chosen_rates(ran, "logistic_digits")) == 2 * 20
-    assert 0 <= study.edges(ran) <= 1
+    assert study.edges(ran)["tunings"].tolist() == [2] * 13  # AutoLRS tunes as it goes
     assert study.NAMES["linear"] in study.in_words(ranked)
 
 
@@ -360,6 +411,8 @@ def test_an_empty_table_fills_none(ran):
         study.refinements(empty, ["logistic_digits"]),
         study.trunk_table(empty),
         study.sweep(empty),
+        study.edges(empty),
+        study.bends(empty),
         study.chosen_rates(empty, "logistic_digits"),
     ]
     assert all(frame.empty for frame in frames)

@@ -79,6 +79,12 @@ def auto_lrs(
     pay: count the steps of the search among `steps`, so that about half of them train; else they come on top. Where a
     stage is shorter than 10 steps, so that a tenth of it is none, fewer rates are tried, for one step each.
 
+    The shortest stage in which the search is what it is meant to be has 50 steps, so that a candidate gives the five
+    losses that an exponential is fitted to; with `pay` that takes 100 `steps`, for a first stage and its search. Below
+    it the forecast is the mean of fewer losses; below 20 a candidate is tried for one step, whose loss, taken before
+    it, does not depend on the rate: which candidate is taken then is chance. Short requests are not refused, since a
+    run must end somewhere and its last stage takes what is left.
+
     Source: Jin, Zhou, Zhao, Zhu, Guo, Canini and Krishnamurthy 2021 (AutoLRS, arXiv 2105.10762), known from its
     abstract and notes on its code: stages of 1000 to 8000 steps, 10 candidates of tau / 10 steps, an exponential that
     forecasts the validation loss. Ours: what is forecast is the loss that step() returns, the training loss as a rule;

@@ -75,6 +75,8 @@ def elementwise(name: str, high: float = np.inf) -> Callable:
                 x = np.asarray(at, dtype=np.float64)
             except (TypeError, ValueError):
                 raise ScheduleError(f"{name}: must be a number or an array of numbers, not {at!r}") from None
+            except RuntimeError:  # torch's, which numpy may not read
+                raise ScheduleError(f"{name}: must not be a tensor that requires a gradient: detach() it") from None
             inside = (x >= 0) & (x <= high) & np.isfinite(x)
             if not inside.all():
                 allowed = f"in [0, {high:g}]" if high < np.inf else "finite and at least 0"

@@ -217,7 +217,7 @@ def power(
     value = law(np.maximum(tokens, warmup))
     if total is not None:
         total, decay = number("total", total, warmup, ends="(]"), number("decay", decay, 0, 1, ends="(]")
-        if (last := np.max(tokens)) > total:
+        if (last := np.max(tokens, initial=0)) > total:  # none is past it where there are none
             raise ScheduleError(f"tokens: must be at most the total of {total:g}, not {last:g}")
         start, trunk = max(warmup, (1 - decay) * total), value
         value = either(

@@ -32,6 +32,8 @@ def averaged(models, data, score: Callable[[nn.Module, Tensor, Tensor], Tensor],
 
 def chunks(data, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The examples as (x, y) in their order: of a pair of tensors in chunks, of a loader as it yields them."""
+    if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
+        raise SelectionError(f"chunk: must be a number of examples from 1, got {chunk!r}")
     if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
         x, y = data
         if len(x) != len(y):
@@ -47,7 +49,16 @@ def chunks(data, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
         x, y = batch
         if y.ndim != 1 or y.is_floating_point() or y.dtype == torch.bool:
             raise SelectionError(f"data: must have class numbers (N,) as labels, got {y.dtype} {tuple(y.shape)}")
+        if not len(y):
+            raise SelectionError("data: must hold at least one example")
         yield x, y.long()
+
+
+def known(y: Tensor, classes: int) -> None:
+    """Raises SelectionError for a label that is none of the classes, such as -100 where torch ignores it."""
+    wrong = y[(y < 0) | (y >= classes)]
+    if len(wrong):
+        raise SelectionError(f"data: must have labels from 0 to {classes - 1}, the network's classes, got {wrong[0]}")
 
 
 def _in_order(loader) -> Iterable:
@@ -63,7 +74,11 @@ def _in_order(loader) -> Iterable:
 
 
 def refuse_mixing(model: nn.Module) -> None:
-    """Raises SelectionError where an output depends on the other examples of its batch, or on chance."""
+    """Raises SelectionError where an output depends on the other examples of its batch, or on chance.
+
+    Told by the network's modules: what `forward` calls as a function (`F.dropout` with training=True, `F.batch_norm`
+    on statistics of the batch) is not seen.
+    """
     for name, module in model.named_modules():
         if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
             raise SelectionError(

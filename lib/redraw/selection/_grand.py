@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call, grad, vmap
 
-from redraw.selection._examples import SelectionError, averaged
+from redraw.selection._examples import SelectionError, averaged, known
 
 _GRADIENT_FLOATS = 1 << 25  # what torch.func may hold at once: 128 MiB of single precision
 
@@ -29,9 +29,14 @@ def grand(models, data, *, chunk: int = 250) -> Tensor:
     the two is right for a network is tried on its first examples against plain autograd.
     Source: Paul et al. 2021, arXiv 2107.07075, definition 2.1; at initialization see Kirsch 2023, arXiv 2303.14753.
     """
+    classes: dict[int, int] = {}
     method: dict[int, Callable] = {}
 
     def norms(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        if id(model) not in classes:
+            with torch.no_grad():
+                classes[id(model)] = model(x[:1]).shape[1]
+        known(y, classes[id(model)])
         if id(model) not in method:
             method[id(model)] = _choose(model, x[:2], y[:2])
         return method[id(model)](model, x, y).sqrt()

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from redraw.selection._examples import averaged, chunks
+from redraw.selection._examples import averaged, chunks, known
 
 
 def el2n(models, data, *, chunk: int = 1000) -> Tensor:
@@ -14,8 +14,9 @@ def el2n(models, data, *, chunk: int = 1000) -> Tensor:
 
     models: an `nn.Module` that maps x (N, ...) to logits (N, classes), or several, independently initialized and each
     trained for the same few epochs. data: a pair of tensors (x, y), or a DataLoader without shuffling. Needs a forward
-    pass, `chunk` examples at a time. Raises SelectionError for a network that mixes examples (batch norm in
-    train mode), is random (dropout in train mode), or data whose order would be lost.
+    pass, `chunk` examples at a time. Raises SelectionError for a network with a module that mixes examples (batch norm
+    in train mode) or is random (dropout in train mode; a call of `F.dropout` is not seen), labels that are none of its
+    classes, a chunk below 1, or data whose order would be lost.
     Source: Paul et al. 2021, arXiv 2107.07075, section 2.
     """
     return averaged(models, data, partial(_of_logits, _el2n), chunk)
@@ -49,7 +50,9 @@ def random_scores(examples: int, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def _of_logits(score, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return score(model(x), y)
+    logits = model(x)
+    known(y, logits.shape[1])
+    return score(logits, y)
 
 
 def _el2n(logits: Tensor, y: Tensor) -> Tensor:

@@ -21,7 +21,10 @@ CLASSES = {"fashion_mnist": FASHION, "cifar10": CIFAR10, "cifar10_jpeg": CIFAR10
 
 
 def accuracies(table: pd.DataFrame, dataset: str, matched: str = "iterations") -> pd.DataFrame:
-    """Tidy rows for the main figure: score, kept (%), seed, accuracy (%). All examples end every score's curve."""
+    """Tidy rows for the main figure: score, kept (%), seed, accuracy (%). All examples end every score's curve.
+
+    Scores appear in one order at every fraction, those tried at one fraction only last: what is left of the rows when
+    small fractions are left out has the same colours."""
     found = rows(table, "trained", dataset)
     if found.empty:
         return pd.DataFrame(columns=["score", "kept", "seed", "accuracy"])
@@ -31,6 +34,8 @@ def accuracies(table: pd.DataFrame, dataset: str, matched: str = "iterations") -
     lines = [score for score, rows in found.groupby("score", sort=False) if rows["keep"].nunique() > 1]
     lines = lines or list(dict.fromkeys(found["score"]))
     tidy = pd.concat([found, *(whole.assign(score=score) for score in lines)], ignore_index=True)
+    order = {score: place for place, score in enumerate(dict.fromkeys([*lines, *tidy["score"]]))}
+    tidy = tidy.sort_values("score", key=lambda scores: scores.map(order), kind="stable")
     named = {
         "score": tidy["score"].map(LABELS),
         "kept": 100 * tidy["keep"],
@@ -38,6 +43,13 @@ def accuracies(table: pd.DataFrame, dataset: str, matched: str = "iterations") -
         "accuracy": 100 * tidy["test_accuracy"],
     }
     return pd.DataFrame(named).sort_values("kept", kind="stable", ignore_index=True)
+
+
+def enlarged(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `accuracies` where half or more is kept, of scores that are curves there: a single point far below
+    would stretch the axis on which points of accuracy are told apart."""
+    half = frame[frame["kept"] >= 50]
+    return half[half.groupby("score")["kept"].transform("nunique") > 1]
 
 
 def stability(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -66,13 +78,16 @@ def histogram(table: pd.DataFrame, dataset: str, noise: float) -> pd.DataFrame:
 
 
 def uneven(table: pd.DataFrame, dataset: str, keep: float) -> pd.DataFrame:
-    """What each class loses when a fraction is kept by EL2N, most first: label, estimate, low, high (pp, 95 % interval
-    over seeds), what (one group)."""
-    losses, parts = class_losses(table, dataset, keep), []
-    for label in losses.columns:
-        parts.append((class_name(dataset, label), *mean_interval(losses[label])))
-    frame = pd.DataFrame(parts, columns=["label", "estimate", "low", "high"]).assign(what="loss by class")
-    return frame.sort_values("estimate", ascending=False, ignore_index=True)
+    """What each class loses when a fraction is kept by EL2N, and when it is kept at random, in the order of what EL2N
+    costs, most first: kept (by what), label, estimate, low, high (pp, 95 % interval over seeds)."""
+    losses = {score: class_losses(table, dataset, keep, score) for score in ("el2n", "random")}
+    order = losses["el2n"].mean().sort_values(ascending=False).index
+    parts = [
+        (LABELS[score], class_name(dataset, label), *mean_interval(each[label]))
+        for score, each in losses.items()
+        for label in order
+    ]
+    return pd.DataFrame(parts, columns=["kept", "label", "estimate", "low", "high"])
 
 
 def class_name(dataset: str, label: int) -> str:

@@ -161,7 +161,9 @@ def searched(*, seed: int, steps: int, low: float, high: float, pay: bool, **rec
     """A run by AutoLRS within [low, high], its search counted among the steps (`pay`) or not: see `_measured`.
 
     The first stage takes a sixteenth of the steps, but at least 50, so that a candidate is tried for five; the longest
-    is four times as long. rates: the learning rate at each point of the curve; trained, searched: steps.
+    is four times as long. Where the steps do not suffice for that stage and its search (below 100, or 50 if the search
+    is not counted) it is shorter, down to two steps, and says little: see `redraw.schedules.auto_lrs`.
+    rates: the learning rate at each point of the curve; trained, searched: steps.
     """
     recipe = Recipe(**recipe)
     run = _Run(recipe, seed, "auto_lrs", low)

@@ -510,8 +510,8 @@ def accuracy(
     return 100 * found.set_index("seed")["test_accuracy"].sort_index()
 
 
-def class_losses(table: pd.DataFrame, dataset: str, keep: float) -> pd.DataFrame:
-    """What keeping a fraction by EL2N costs each class: test accuracy (%) on all examples less that on those kept, a
+def class_losses(table: pd.DataFrame, dataset: str, keep: float, score: str = "el2n") -> pd.DataFrame:
+    """What keeping a fraction by a score costs each class: test accuracy (%) on all examples less that on those kept, a
     row per seed, a column per class; empty where there are no such networks."""
     found = rows(table, "trained", dataset)
     if found.empty:
@@ -520,7 +520,7 @@ def class_losses(table: pd.DataFrame, dataset: str, keep: float) -> pd.DataFrame
     classes = sorted((name for name in found if name.startswith("accuracy_")), key=lambda name: int(name[9:]))
     whole, kept = (
         found[(found["score"] == score) & (found["keep"] == share)].set_index("seed")[classes].sort_index()
-        for score, share in (("random", 1.0), ("el2n", keep))
+        for score, share in (("random", 1.0), (score, keep))
     )
     losses = 100 * (whole - kept).dropna(axis="columns", how="all")
     return losses.set_axis([int(name[9:]) for name in losses], axis="columns")

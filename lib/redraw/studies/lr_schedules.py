@@ -1,4 +1,4 @@
-"""Learning-rate schedules (Defazio et al. 2023, Chen et al. 2021, Li et al. 2019 and others): who wins over tasks and
+"""Learning-rate schedules (Defazio et al. 2023, Chen et al. 2022, Li et al. 2020 and others): who wins over tasks and
 budgets when every base learning rate is tuned alike."""
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from redraw.scaling import PowerLaw, fit_power_law
+from redraw.schedules import cosine, polynomial, power, rex_repository, warmup
 from redraw.studies._ranks import bootstrap_ranks, ranks
 from redraw.studies._requests import each_once
 from redraw.studies._schedule_runs import SCHEDULES, TRANSFORMER, Recipe
@@ -357,6 +358,30 @@ def power_laws(table: pd.DataFrame) -> dict[int, PowerLaw]:
     return {seed: fit_power_law({"tokens": part["tokens"]}, part["lr"]) for seed, part in sweep(table).groupby("seed")}
 
 
+def bends(table: pd.DataFrame) -> pd.DataFrame:
+    """How well a power law describes the best constant rates, by seed: exponent; r_squared, the share of the variation
+    in log rate that it accounts for; bend, the coefficient of log(tokens)^2 when there is one, and error, its standard
+    error (NaN for fewer than four lengths). A law in the strict sense has r_squared near 1 and no bend."""
+    parts, laws = [], power_laws(table)
+    for seed, rows in sweep(table).groupby("seed"):
+        x, y = np.log(rows["tokens"]), np.log(rows["lr"])
+        bend, error = np.nan, np.nan
+        if len(rows) > 3:
+            coefficients, covariance = np.polyfit(x - x.mean(), y, 2, cov=True)
+            bend, error = coefficients[0], covariance[0, 0] ** 0.5
+        parts.append((seed, laws[seed]["tokens"], laws[seed].r_squared, bend, error))
+    return pd.DataFrame(parts, columns=["seed", "exponent", "r_squared", "bend", "error"])
+
+
+def bends_in_words(table: pd.DataFrame) -> str:
+    """`bends` as a sentence for its figure: the exponents, and how well they describe the rates, seed by seed."""
+    return "; ".join(
+        f"seed {row.seed}: exponent {row.exponent:.2f}, R\u00b2 {row.r_squared:.2f}, quadratic term in log tokens "
+        f"{row.bend:.3f} \u00b1 {row.error:.3f}"
+        for row in bends(table).itertuples()
+    )
+
+
 def _exponents(table: pd.DataFrame) -> Samples:
     laws = power_laws(table)
     return Samples.of([law["tokens"] for law in laws.values()]) if laws else _nothing("constant rates by tokens")
@@ -365,10 +390,21 @@ def _exponents(table: pd.DataFrame) -> Samples:
 # What its figures show -----------------------------------------------------------------------------------------
 
 
+POWER_TOKENS, POWER_BATCH = 1e10, 128  # of the run that the Power scheduler is drawn for: its curve depends on them
+
+OTHERS = {
+    "polynomial (0.9)": polynomial,
+    "REX's repository": rex_repository,
+    "power": lambda t: power(t * POWER_TOKENS, batch_size=POWER_BATCH, total=POWER_TOKENS),
+    "warm-up and cosine": warmup(cosine, 0.1),
+}  # shown, but no competitors
+
+
 def gallery() -> pd.DataFrame:
-    """Every schedule's curve: schedule, t, multiplier."""
+    """Every schedule's curve, those of competitors first: schedule, t, multiplier."""
     t = np.linspace(0, 1, 201)
-    parts = [pd.DataFrame({"schedule": NAMES[n], "t": t, "multiplier": f(t)}) for n, f in SCHEDULES.items()]
+    shown = {NAMES[name]: schedule for name, schedule in SCHEDULES.items()} | OTHERS
+    parts = [pd.DataFrame({"schedule": name, "t": t, "multiplier": curve(t)}) for name, curve in shown.items()]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -449,10 +485,18 @@ def chosen_rates(table: pd.DataFrame, task: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["seed", "t", "lr"])
 
 
-def edges(table: pd.DataFrame) -> float:
-    """The share of tunings whose best rate was the first or last tried."""
+def edges(table: pd.DataFrame) -> pd.DataFrame:
+    """In how many tunings the best rate was the first or last tried, by competitor, most first: schedule, edges,
+    tunings. Where that is often, a wider grid would have found better."""
     rows = _of(table, "tuning")
-    return float(rows.loc[rows["seed"] == TUNING_SEED, "edge"].astype(bool).mean()) if len(rows) else float("nan")
+    if rows.empty:
+        return pd.DataFrame(columns=["schedule", "edges", "tunings"])
+    found = rows[rows["seed"] == TUNING_SEED].groupby("schedule")["edge"].agg(["sum", "size"]).astype(int)
+    found = found.set_axis(["edges", "tunings"], axis="columns").reset_index()
+    order = {name: i for i, name in enumerate(NAMES)}
+    found = found.sort_values("schedule", key=lambda column: column.map(order))
+    found = found.sort_values("edges", ascending=False, kind="stable", ignore_index=True)
+    return found.assign(schedule=found["schedule"].map(NAMES))
 
 
 def in_words(ranked: pd.DataFrame) -> str:
