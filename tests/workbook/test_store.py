@@ -1,6 +1,7 @@
 import errno
 import json
 import math
+import multiprocessing
 import random
 import resource
 import shutil
@@ -377,6 +378,27 @@ def test_two_writers_of_one_key_agree(store):
             thread.join()
         assert not errors
         result = store.get(key(n))
+        assert result["who"] == result.tensors["who"].item()
+    assert not store.damaged and not list((store.root / "tmp").iterdir())
+
+
+def _write_all(root, who):
+    store = Store(root)
+    for n in random.Random(who).sample(range(40), 40):
+        store.put(key(n), {"value": {"who": who}, "seconds": 0.0}, {"who": torch.tensor([who])})
+
+
+def test_processes_that_write_the_same_keys_in_other_orders_leave_whole_results(store):
+    """As on a shared file system, where nothing is locked: every result is one writer's, all of it."""
+    fork = multiprocessing.get_context("fork")
+    writers = [fork.Process(target=_write_all, args=(store.root, who)) for who in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0] * 4
+    for n in range(40):
+        result = store.get(key(n), whole=True)
         assert result["who"] == result.tensors["who"].item()
     assert not store.damaged and not list((store.root / "tmp").iterdir())
 
