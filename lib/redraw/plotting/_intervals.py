@@ -12,9 +12,11 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def mark(slot: int) -> tuple:
-    """Colour and marker of a place in a figure's order, from 0; no pair comes twice in the first 49."""
+    """Colour and marker of a place in a figure's order, from 0, and whether the colour comes again; no pair comes twice
+    in the first 49."""
     palette = sns.color_palette()
-    return palette[slot % len(palette)], MARKERS[(slot + slot // len(palette)) % len(MARKERS)]
+    again = slot // len(palette)
+    return palette[slot % len(palette)], MARKERS[(slot + again) % len(MARKERS)], bool(again)
 
 
 def t_interval(values, level: float = 0.95) -> tuple[float, float]:
@@ -44,7 +46,7 @@ def curves(
     """
     groups = list(dict.fromkeys(frame[by]))
     marks = [mark(slots[group] if slots else i) for i, group in enumerate(groups)]
-    palette = [colour for colour, _ in marks]
+    palette = [colour for colour, *_ in marks]
     sns.lineplot(
         frame,
         x=x,
@@ -54,8 +56,8 @@ def curves(
         hue_order=groups,
         style_order=groups,
         palette=palette,
-        markers=dict(zip(groups, (marker for _, marker in marks), strict=True)) if markers else False,
-        dashes=not markers,
+        markers=dict(zip(groups, (marker for _, marker, _ in marks), strict=True)) if markers else False,
+        dashes=dict(zip(groups, ((4, 2) if again else "" for *_, again in marks), strict=True)) if markers else True,
         errorbar=t_interval,
         err_kws={"alpha": 0.18, "linewidth": 0},
         ax=ax,

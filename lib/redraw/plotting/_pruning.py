@@ -21,7 +21,7 @@ def labelled_points(
     costs = frame.loc[frame[x] > 0, x]
     free = costs.min() / 10 if len(costs) else 1.0
     for i, row in enumerate(frame.to_dict("records")):
-        colour, marker = mark(slots[row[label]] if slots else i)
+        colour, marker, _ = mark(slots[row[label]] if slots else i)
         place = row[x] or free
         error = np.array([[row[y] - row["low"]], [row["high"] - row[y]]])
         ax.errorbar(place, row[y], error, fmt=marker, color=colour, ms=8, capsize=4, label=row[label])
