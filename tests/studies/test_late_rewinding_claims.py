@@ -167,6 +167,8 @@ def test_the_best_rate_is_that_of_the_dense_networks_that_validate_best():
     above = table[table["learning_rate"] == 0.00012].assign(learning_rate=0.004)
     words = study.rates_in_words(pd.concat([table, above]), ["lenet_mnist"])
     assert words == "LeNet, MNIST validates best at 0.0012 out of 0.00012, 0.0012, 0.004."
+    alone = study.rates_in_words(table[table["learning_rate"] != 0.00012], ["lenet_mnist"])
+    assert alone == "LeNet, MNIST was pruned by units at 0.0012 alone: whether it is the best rate is not known."
     assert study.rates_in_words(table, []) == "No network was pruned by units."
 
 

@@ -522,6 +522,8 @@ def rates_in_words(table: pd.DataFrame, settings: Sequence[str]) -> str:
     mine = rows(table, "structured", settings[0], best)
     same = (table["dataset"] == mine["dataset"].iloc[0]) & (table["network"] == mine["network"].iloc[0])
     tried = sorted(table.loc[same & (table["function"] == "structured"), "learning_rate"].unique())
+    if len(tried) == 1:
+        return f"{NAMES[settings[0]]} was pruned by units at {best:g} alone: whether it is the best rate is not known."
     edge = "" if tried[0] < best < tried[-1] else ", which is at the edge: a better one may lie beyond"
     return f"{NAMES[settings[0]]} validates best at {best:g} out of {', '.join(f'{rate:g}' for rate in tried)}{edge}."
 
