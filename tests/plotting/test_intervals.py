@@ -1,5 +1,6 @@
 """Curves with intervals: what is drawn, not how it looks."""
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +27,40 @@ def test_of_many_rounds_those_are_marked_that_the_papers_print(rounds):
     ticks = _ticks(measured)
     assert set(ticks) <= set(measured) and {100.0, 51.2, 20.97, measured[-1]} <= set(ticks)
     assert np.diff(np.log(sorted(ticks))).min() > np.log(110 / 0.9 / measured[-1]) / 12  # room for the words
+
+
+def test_groups_keep_their_place_in_colour_and_marker_whoever_else_is_drawn():
+    slots = {name: place for place, name in enumerate("abcdefghij")}
+    seen = {}
+    for groups in ("abcdefghij", "ja", "hb"):
+        frame = pd.DataFrame({"x": [0, 1] * len(groups), "y": 1.0, "by": [g for g in groups for _ in range(2)]})
+        points = pd.DataFrame({"cost": 1.0, "y": 1.0, "low": 0.5, "high": 1.5, "by": list(groups)})
+        with plotting.figure(2) as (_, (left, right)):
+            plotting.curves(left, frame, "x", "y", by="by", slots=slots)
+            plotting.labelled_points(right, points, "cost", "y", "by", slots=slots)
+            for line in left.get_legend().get_lines():
+                look = (matplotlib.colors.to_hex(line.get_color()), line.get_marker())
+                assert seen.setdefault(line.get_label(), look) == look
+            for bars, name in zip(*right.get_legend_handles_labels(), strict=True):
+                assert (matplotlib.colors.to_hex(bars[0].get_color()), bars[0].get_marker()) == seen[name]
+    assert len(set(seen.values())) == 10
+
+
+def test_a_forest_puts_what_has_one_label_at_one_place():
+    frame = pd.DataFrame(
+        {"label": ["a", "a", "b"], "by": ["one", "two", "one"], "estimate": 1.0, "low": 0.5, "high": 2}
+    )
+    places = {}
+    for together in (False, True):
+        with plotting.figure() as (_, ax):
+            plotting.forest(ax, frame, by="by", together=together)
+            labels = [label.get_text() for label in ax.get_yticklabels()]
+            marks = {line.get_label(): line.get_ydata() for line in ax.get_lines() if line.get_marker() != "|"}
+            places[together] = labels, marks
+    assert places[False][0] == ["a", "a", "b"] and [*places[False][1]["one"], *places[False][1]["two"]] == [0, -2, -1]
+    assert places[True][0] == ["a", "b"]
+    assert np.round(places[True][1]["one"]).tolist() == [0, -1] and np.round(places[True][1]["two"]).tolist() == [0]
+    assert places[True][1]["one"][0] > places[True][1]["two"][0]
 
 
 def test_an_axis_with_nothing_measured_has_no_ticks():

@@ -75,7 +75,7 @@ def test_in_the_papers_world_every_claim_is_reproduced():
         ({"collapse": 1.2}, {"K1", "K1c"}),
         ({"synflow": 0.8}, {"K2", "K2c"}),
         ({"harm": 5.0}, {"S1", "S2", "S3", "S1m", "S2m", "S3m"}),
-        ({"trained_harm": -3.0}, {"S4", "S4m", "S5m"}),
+        ({"trained_harm": -3.0}, {"S4", "S4m", "S5", "S5m"}),
         ({"search": -10.0}, {"C1", "C3", "C4"}),
         ({"cheap": False}, {"C2"}),
         ({"growth": 9.0}, {"D1", "D2", "D4"}),
@@ -84,6 +84,37 @@ def test_in_the_papers_world_every_claim_is_reproduced():
 def test_another_world_contradicts_what_speaks_of_it(changed, contradicted):
     found = outcomes(world(**changed))
     assert {name for name, outcome in found.items() if outcome == "contradicted"} == contradicted
+
+
+def test_the_search_is_checked_on_each_network():
+    """Where the checks do it good on the convolutional network alone, that is ruled on."""
+    table = world()
+    changed = (table["masks_of"] == "cts_kl") & (table["check"] != "none") & (table["network"] == "strided_conv")
+    table.loc[changed, "test_accuracy"] += 0.08
+    found = outcomes(table)
+    assert (found["S5"], found["S5m"]) == ("contradicted", "reproduced")
+    assert {name for name, outcome in found.items() if outcome != "reproduced"} == {"S5"}
+
+
+def test_the_check_figure_has_random_masks_beside_the_checks():
+    """Per method and network: shuffled, reinitialized, and where there are such networks random masks instead."""
+    marks = study.slopes(world(trained_harm=4.0), [("lenet_300_100", 18), ("strided_conv", 16)], ["snip", "magnitude"])
+    assert list(dict.fromkeys(marks["label"])) == [
+        f"{method}, {network}"
+        for network in ("LeNet-300-100", "strided conv net")
+        for method in ("SNIP", "magnitude, trained")
+    ]
+    assert marks.groupby("label")["check"].nunique().eq(3).all() and (marks["low"] < marks["high"]).all()
+    changes = marks[marks["label"] == "magnitude, trained, strided conv net"].set_index("check")["estimate"]
+    assert changes.to_dict() == pytest.approx(
+        {"shuffled within layers": -4, "reinitialized": -4, "random (ERK) masks instead": BASE["random"] - 80}, abs=0.3
+    )
+
+
+def test_every_figure_draws_a_method_alike_and_names_what_it_shows():
+    assert set(study.SLOTS) == {*study.LABELS.values(), *study.UNTRAINED.values()}
+    assert study.SLOTS["magnitude, untrained"] == study.SLOTS["magnitude, trained"]
+    assert set(CARD.parameters["network"].choices + CARD.parameters["dataset"].choices) == set(study.NAMES)
 
 
 def test_what_is_kept_of_a_run_gives_the_same_verdicts():
@@ -111,5 +142,6 @@ def test_what_a_run_left_out_is_not_tested():
         "S2",
         "S3",
         "S4",
+        "S5",
     }
     assert set(outcomes(pd.DataFrame()).values()) == {"not_tested"}

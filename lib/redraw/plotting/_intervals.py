@@ -11,6 +11,14 @@ from scipy import stats
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
+def mark(slot: int) -> tuple:
+    """Colour and marker of a place in a figure's order, from 0, and whether the colour comes again; no pair comes twice
+    in the first 49."""
+    palette = sns.color_palette()
+    again = slot // len(palette)
+    return palette[slot % len(palette)], MARKERS[(slot + again) % len(MARKERS)], bool(again)
+
+
 def t_interval(values, level: float = 0.95) -> tuple[float, float]:
     """Student's interval of the mean of independent `values`; degenerate for fewer than two."""
     values = np.asarray(values, float)
@@ -20,14 +28,25 @@ def t_interval(values, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def curves(ax: Axes, frame: pd.DataFrame, x: str, y: str, by: str, *, markers: bool = True) -> pd.DataFrame:
+def curves(
+    ax: Axes,
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str,
+    *,
+    markers: bool = True,
+    slots: Mapping[str, int] | None = None,
+) -> pd.DataFrame:
     """Draw the mean of `y` against `x` per group `by`, with its 95 % interval over seeds; returns what was drawn.
 
     frame: tidy, a row per seed, group and x. Groups keep their colour and marker (without markers: dashes) by order
-    of appearance.
+    of appearance, or by the place that `slots` gives each: so that several figures draw a group alike.
     A group at one x has its interval as a bar. Columns of the result: by, x, mean, low, high, seeds.
     """
     groups = list(dict.fromkeys(frame[by]))
+    marks = [mark(slots[group] if slots else i) for i, group in enumerate(groups)]
+    palette = [colour for colour, *_ in marks]
     sns.lineplot(
         frame,
         x=x,
@@ -36,9 +55,9 @@ def curves(ax: Axes, frame: pd.DataFrame, x: str, y: str, by: str, *, markers: b
         style=by,
         hue_order=groups,
         style_order=groups,
-        palette=sns.color_palette()[: len(groups)],
-        markers=dict(zip(groups, MARKERS, strict=False)) if markers else False,
-        dashes=not markers,
+        palette=palette,
+        markers=dict(zip(groups, (marker for _, marker, _ in marks), strict=True)) if markers else False,
+        dashes=dict(zip(groups, ((4, 2) if again else "" for *_, again in marks), strict=True)) if markers else True,
         errorbar=t_interval,
         err_kws={"alpha": 0.18, "linewidth": 0},
         ax=ax,
@@ -47,7 +66,7 @@ def curves(ax: Axes, frame: pd.DataFrame, x: str, y: str, by: str, *, markers: b
     rows = frame.groupby([by, x], sort=False)[y].agg(["mean", t_interval, "count"]).reset_index()
     rows.columns = [by, x, "mean", "interval", "seeds"]
     rows["low"], rows["high"] = zip(*rows.pop("interval"), strict=True)
-    for colour, group in zip(sns.color_palette(), groups, strict=False):
+    for colour, group in zip(palette, groups, strict=True):
         mine = rows[rows[by] == group]
         if len(mine) == 1:
             ax.errorbar(

@@ -39,22 +39,26 @@ def profiles(axes: Sequence[Axes], frame: pd.DataFrame) -> None:
     axes[0].set_ylabel("likelihood ratio")
 
 
-def forest(ax: Axes, frame: pd.DataFrame, by: str) -> None:
+def forest(ax: Axes, frame: pd.DataFrame, by: str, *, together: bool = False) -> None:
     """Draw estimates with their intervals under one another; colour and marker say who by (`by`).
 
     frame: a row each, in order from the top: label, estimate, low and high (NaN where there is no interval).
+    together: rows of one label stand at one place, those of each `by` a little under one another.
     """
     groups = list(dict.fromkeys(frame[by]))
+    labels = list(dict.fromkeys(frame["label"])) if together else list(frame["label"])
+    at = frame["label"].map(labels.index).to_numpy() if together else np.arange(len(frame))
     for i, group in enumerate(groups):
         rows = frame[frame[by] == group]
-        places = -np.flatnonzero(frame[by] == group)
+        apart = 0.5 / len(groups) * (i - (len(groups) - 1) / 2) if together else 0.0
+        places = -at[(frame[by] == group).to_numpy()] - apart
         colour = sns.color_palette()[i]
         ax.hlines(places, rows["low"], rows["high"], color=colour, lw=2.5)
         for end in ("low", "high"):  # caps, so that an interval too narrow to be seen still is one
-            ax.plot(rows[end], places, "|", color=colour, ms=13, mew=1.6)
+            ax.plot(rows[end], places, "|", color=colour, ms=13 / (len(groups) if together else 1), mew=1.6)
         ax.plot(rows["estimate"], places, MARKERS[i], color=colour, ms=8, label=group)
-    ax.set_yticks(-np.arange(len(frame)), frame["label"])
-    ax.set_ylim(-len(frame) + 0.4, 0.6)
+    ax.set_yticks(-np.arange(len(labels)), labels)
+    ax.set_ylim(-len(labels) + 0.4, 0.6)
     legend_below(ax, columns=min(len(groups), 3))  # rows of intervals leave no corner free
 
 

@@ -1,24 +1,27 @@
 """Figures of pruning: what a method costs against what it is worth."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from redraw.plotting._intervals import MARKERS
+from redraw.plotting._intervals import mark
 
 
-def labelled_points(ax: Axes, frame: pd.DataFrame, x: str, y: str, label: str) -> None:
+def labelled_points(
+    ax: Axes, frame: pd.DataFrame, x: str, y: str, label: str, *, slots: Mapping[str, int] | None = None
+) -> None:
     """Draw a named point per row at (x, y) with its interval, x logarithmic; what costs nothing stands at the left.
 
-    frame: columns x, y, label, low and high (the interval of y). A legend names colours and markers.
+    frame: columns x, y, label, low and high (the interval of y). A legend names colours and markers, which go by the
+    order of the rows, or by the place that `slots` gives each label.
     """
     costs = frame.loc[frame[x] > 0, x]
     free = costs.min() / 10 if len(costs) else 1.0
-    palette = sns.color_palette()
     for i, row in enumerate(frame.to_dict("records")):
-        colour, marker = palette[i % len(palette)], MARKERS[(i + i // len(palette)) % len(MARKERS)]  # no pair twice
+        colour, marker, _ = mark(slots[row[label]] if slots else i)
         place = row[x] or free
         error = np.array([[row[y] - row["low"]], [row["high"] - row[y]]])
         ax.errorbar(place, row[y], error, fmt=marker, color=colour, ms=8, capsize=4, label=row[label])

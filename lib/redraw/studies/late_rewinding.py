@@ -36,6 +36,7 @@ SETTINGS = {
     "resnet_20_cifar10": Recipe("cifar10", "resnet_20", "sgd", 0.1, "step", 1e-4, 128, 63_000, True, "cpu"),
 }
 DEEP = ("resnet_20_cifar10", "resnet_fashion", "conv_2_fashion")  # the first that a run has is what its claims mean
+CONVOLUTIONAL = "conv_2_fashion"  # what claims with a c after their name mean
 STATISTICS = 2000  # training examples that batch-norm statistics on a line are computed from
 STABLE = 2.0  # per cent of error, the bound of 1912.05671
 COMMON = (0.0, 0.02, 0.05)  # kept whatever is asked for, so that runs that rewind to some of these share networks
@@ -296,29 +297,44 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
     """The samples of every claim, one number per seed: instabilities in per cent of error, accuracies in per cent.
 
     Sparse claims are about the sparsest tickets of the run, early ones about the latest rewinding in the first tenth.
+    Those about a deep network are about the run's first of `DEEP`, and with a c after their name about Conv-2.
     Those about other ways to go on with a pruned network are about the first of the settings that it names for them.
     """
     deep = next((name for name in DEEP if name in knobs["settings"]), DEEP[0])
-    early = early_k(knobs["rewind"], recipe_of(deep, knobs["budget"], knobs["device"]).iterations)
-    late, start = _gap(table, deep, early, **knobs), _gap(table, deep, 0, **knobs)
     found = {
         "S1": instability(table, "lenet_mnist", 0, 0, **knobs),
-        "S2": instability(table, deep, 0, 0, **knobs),
-        "S3": instability(table, deep, early, 0, **knobs),
         "T1": instability(table, "lenet_mnist", 0, None, **knobs),
         "T2": _gap(table, "lenet_mnist", 0, **knobs),
-        "T3": start,
-        "T4": late,
-        "T5": instability(table, deep, early, None, **knobs),
-        "T6": (late - start).dropna(),
-        "D1": tuple(_ticket(table, deep, k, "distance", **knobs) for k in (early, 0)),
+        "T7": _together(table, **knobs),
     }
-    found["T7"] = _together(table, **knobs)
+    for suffix, setting in (("", deep), ("c", CONVOLUTIONAL)):
+        found |= {f"{name}{suffix}": values for name, values in _of_deep(table, setting, **knobs).items()}
     ways = {arm: _arm(table, "retrained", arm, knobs["retrain"]) for arm in ("rewound", "lr_rewound", "finetuned")}
     found |= {"F1": (ways["rewound"], ways["finetuned"]), "F2": (ways["lr_rewound"], ways["rewound"])}
     units = {arm: _arm(table, "structured", arm, knobs["structured"]) for arm in ("ticket", "scratch", "finetuned")}
     found |= {"R1": (units["scratch"], units["finetuned"]), "R2": (units["ticket"], units["scratch"])}
-    return {name: _samples(values) for name, values in found.items()}
+    samples = {name: _samples(values) for name, values in found.items()}
+    for name, other in (("T9", "T3"), ("T9c", "T3c")):
+        if found[name].empty and not found[other].empty:
+            samples[name] = Samples.not_tested("there is no rewinding point at which its tickets are stable")
+    return samples
+
+
+def _of_deep(table: pd.DataFrame, setting: str, **knobs) -> dict[str, pd.Series | tuple[pd.Series, pd.Series]]:
+    """What is ruled on about a deep network, by the claims' names."""
+    early = early_k(knobs["rewind"], recipe_of(setting, knobs["budget"], knobs["device"]).iterations)
+    late, start = _gap(table, setting, early, **knobs), _gap(table, setting, 0, **knobs)
+    return {
+        "S2": instability(table, setting, 0, 0, **knobs),
+        "S3": instability(table, setting, early, 0, **knobs),
+        "T3": start,
+        "T4": late,
+        "T5": instability(table, setting, early, None, **knobs),
+        "T6": (late - start).dropna(),
+        "T8": instability(table, setting, 0, None, **knobs),
+        "T9": _where_stable(table, setting, **knobs),
+        "D1": tuple(_ticket(table, setting, k, "distance", **knobs) for k in (early, 0)),
+    }
 
 
 def rows(table: pd.DataFrame, function: str, setting: str, rate: float | None = None) -> pd.DataFrame:
@@ -367,6 +383,18 @@ def _gap(table: pd.DataFrame, setting: str, k: int | None, **knobs) -> pd.Series
     return (tickets - _by_seed(whole, "test_accuracy")).dropna()
 
 
+def _where_stable(table: pd.DataFrame, setting: str, **knobs) -> pd.Series:
+    """By seed, the gap of the sparsest tickets, its mean over those rewinding points at which the seeds' mean
+    instability is below `STABLE`; empty where there are none."""
+    iterations = recipe_of(setting, knobs["budget"], knobs["device"]).iterations
+    cells = []
+    for k in (round(f * iterations) for f in knobs["rewind"]):
+        apart, gap = instability(table, setting, k, None, **knobs), _gap(table, setting, k, **knobs)
+        if len(apart) and len(gap) and apart.mean() < STABLE:
+            cells.append(gap)
+    return pd.concat(cells, axis=1).dropna().mean(axis=1) if cells else pd.Series(dtype=float)
+
+
 def _together(table: pd.DataFrame, **knobs) -> pd.Series:
     """Per seed, Spearman's correlation of instability and gap over settings and rewinding points, at least 4."""
     cells = []
@@ -412,6 +440,7 @@ NAMES = {
     "resnet_fashion": "small ResNet, Fashion-MNIST",
     "resnet_20_cifar10": "ResNet-20, CIFAR-10",
 }
+SETTING = {(recipe.dataset, recipe.network): name for name, recipe in SETTINGS.items()}
 ARMS = {
     "rewound": "rewound",
     "reset": "reset to the start",
@@ -475,13 +504,28 @@ def ways(table: pd.DataFrame, function: str) -> pd.DataFrame:
     (95 % over seeds), what (the network and its learning rate). function: retrained or structured."""
     parts = []
     found = table[table["function"] == function] if len(table) else table
-    by = ["network", "learning_rate", "arm"]
-    for (network, rate, arm), some in found.groupby(by, sort=False) if len(found) else []:
-        whole = table[(table["function"] == "dense") & (table["network"] == network) & (table["learning_rate"] == rate)]
+    by = ["dataset", "network", "learning_rate", "arm"]
+    for (dataset, network, rate, arm), some in found.groupby(by, sort=False) if len(found) else []:
+        name = SETTING[dataset, network]
+        whole = rows(table, "dense", name, rate)
         gap = (_by_seed(some, "test_accuracy") - _by_seed(whole, "test_accuracy")).dropna()
         part = dict(zip(("estimate", "low", "high"), mean_interval(gap), strict=True)) | {"label": ARMS[arm]}
-        parts.append(pd.DataFrame([part | {"what": f"{network}, learning rate {rate:g}"}]))
+        parts.append(pd.DataFrame([part | {"what": f"{NAMES[name]}, learning rate {rate:g}"}]))
     return _joined(parts, ["label", "estimate", "low", "high", "what"])
+
+
+def rates_in_words(table: pd.DataFrame, settings: Sequence[str]) -> str:
+    """At which of the learning rates tried the first of the settings, pruned by units, validates best."""
+    best = best_rate(table, settings[0]) if settings else None
+    if best is None:
+        return "No network was pruned by units."
+    mine = rows(table, "structured", settings[0], best)
+    same = (table["dataset"] == mine["dataset"].iloc[0]) & (table["network"] == mine["network"].iloc[0])
+    tried = sorted(table.loc[same & (table["function"] == "structured"), "learning_rate"].unique())
+    if len(tried) == 1:
+        return f"{NAMES[settings[0]]} was pruned by units at {best:g} alone: whether it is the best rate is not known."
+    edge = "" if tried[0] < best < tried[-1] else ", which is at the edge: a better one may lie beyond"
+    return f"{NAMES[settings[0]]} validates best at {best:g} out of {', '.join(f'{rate:g}' for rate in tried)}{edge}."
 
 
 def in_words(frame: pd.DataFrame, by: str, x: str, y: str, unit: str) -> str:

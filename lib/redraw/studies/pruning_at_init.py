@@ -160,7 +160,6 @@ def measure(table: pd.DataFrame, **knobs) -> dict[str, Samples]:
             checks = {"found": "none", "shuffled": "shuffle", "reinitialized": "reinit"}
             arms = {name: accuracy(table, network, method, at, which) for name, which in checks.items()}
             found[f"S{i}{suffix}"] = _many(**arms)
-    found.pop("S5")  # the search is checked on the first network only
     search, tickets = accuracy(table, mlp, "cts_kl", level), accuracy(table, mlp, "ltr", level)
     dynamic = {name: accuracy(table, mlp, name, check) for name in DYNAMIC}
     kept = accuracy(table, mlp, "random", check)
@@ -250,12 +249,26 @@ LABELS = {
     "gmp": "gradual",
     "granet": "GraNet",
 }
+CHECKS = {"shuffle": "shuffled within layers", "reinit": "reinitialized"}
 UNTRAINED = {
     "random": "random",
     "magnitude": "magnitude, untrained",
     "snip": "SNIP",
     "grasp": "GraSP",
     "synflow": "SynFlow",
+}
+SLOTS = {LABELS[method]: i for i, method in enumerate(LABELS)}  # every figure draws a method in the same way
+SLOTS |= {UNTRAINED[method]: SLOTS[LABELS[method]] for method in UNTRAINED}
+NAMES = {
+    "lenet_300_100": "LeNet-300-100",
+    "strided_conv": "strided conv net",
+    "conv_6": "Conv-6",
+    "resnet_18": "ResNet-18",
+    "digits": "digits",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar10_jpeg": "CIFAR-10 (JPEG)",
 }
 
 
@@ -291,16 +304,19 @@ def costs(table: pd.DataFrame, network: str, methods: Sequence[str], level: int)
 
 
 def slopes(table: pd.DataFrame, networks: Sequence[tuple[str, int]], methods: Sequence[str]) -> pd.DataFrame:
-    """What each sanity check changes: label, estimate, low, high (pp, 95 % interval over seeds), check."""
+    """What each sanity check changes, and what random masks would: label, estimate, low, high (pp, 95 % interval over
+    seeds), check."""
     parts = []
     for network, level in networks:
         for method in methods:
             whole = accuracy(table, network, method, level)
-            for check, words in (("shuffle", "shuffled within layers"), ("reinit", "reinitialized")):
-                changed = accuracy(table, network, method, level, check)
-                if len(changed) > 1:
-                    label = f"{LABELS[method]}, {network}"
-                    parts.append((label, *mean_interval(changed - whole), words))
+            changed = {words: accuracy(table, network, method, level, check) for check, words in CHECKS.items()}
+            if any(len(values) for values in changed.values()):
+                changed["random (ERK) masks instead"] = accuracy(table, network, "random", level)
+            for words, values in changed.items():
+                if len(values) > 1 and len(whole):
+                    label = f"{LABELS[method]}, {NAMES[network]}"
+                    parts.append((label, *mean_interval((values - whole).dropna()), words))
     return pd.DataFrame(parts, columns=["label", "estimate", "low", "high", "check"])
 
 
