@@ -1,17 +1,4 @@
-"""Pruning by this library beside torch.nn.utils.prune, and what each method's masks cost.
-
-|                                        | redraw.pruning                         | torch.nn.utils.prune             |
-|----------------------------------------|----------------------------------------|----------------------------------|
-| where masks live                       | outside the model, one boolean each    | in the model, as floats          |
-| the weights it prunes                  | are zero                               | stay in weight_orig              |
-| optimizer state of pruned weights      | zero                                   | goes on                          |
-| model can be copied (copy.deepcopy)    | yes                                    | no, until it is made permanent   |
-| state_dict                             | as before                              | other names, twice the size      |
-| scores                                 | any tensor per weight                  | any tensor, or L1, random, Ln    |
-| scopes                                 | global, layer, row, N:M, whole outputs | global, layer, whole rows        |
-| before training, iteratively           | SNIP, GraSP, SynFlow, CTS, tickets     | no                               |
-| while training                         | gradual, SET, RigL, GraNet             | no                               |
-"""
+"""Pruning by this library beside torch.nn.utils.prune (compared in words in the start notebook), and what masks cost."""
 
 import subprocess
 import sys
