@@ -1,4 +1,4 @@
-"""Pruning by this library beside torch.nn.utils.prune (compared in words in the start notebook), and what masks cost."""
+"""Pruning by this library beside torch.nn.utils.prune (in words: the start notebook), and what masks cost."""
 
 import subprocess
 import sys
