@@ -4,6 +4,7 @@ A version is left out with every trial that it shares with others, so that what 
 each of three guesses is asked for the seconds of its trials: they are those that `redraw.workbook._predict` names.
 """
 
+import json
 import math
 from collections import defaultdict
 from pathlib import Path
@@ -31,7 +32,8 @@ def by_nearest(records):
     def guess(parameters):
         here = features(parameters)
         away = [apart(here, point) for point, _ in points]
-        return mean(amount for (_, amount), far in zip(points, away, strict=True) if far <= min(away) + 1e-9)
+        near = min(away) + 1e-9
+        return mean(amount for (_, amount), far in zip(points, away, strict=True) if far <= near)
 
     return guess
 
@@ -82,3 +84,23 @@ def test_leaving_one_version_out(record_ratio):
     for guess, factors in off.items():
         limit = 2.5 if guess == "line" else None
         record_ratio(f"estimate by {guess} / recorded time", factors, limit=limit, what=what)
+
+
+def foretold(study):
+    """By what factor the newest run of a study that computed what it had foretold was off, as its run.json says; None
+    where there is no such run."""
+    for version in reversed(versions(PROJECT.reports, study)):
+        told = json.loads((version.path / "run.json").read_text()).get("estimate") or {}
+        if told.get("trials") and told.get("seconds") and not told.get("unknown"):
+            return max(told["took"] / told["seconds"], told["seconds"] / told["took"])
+    return None
+
+
+def test_what_the_newest_runs_foretold(record_ratio):
+    found = {study: off for study in PROJECT.studies() if (off := foretold(study))}
+    assert found.keys() == set(PROJECT.studies())
+    print("", *(f"{study:<22} off by {off:.2f}" for study, off in found.items()), sep="\n")
+    what = (
+        "time that the newest recorded run of a study took over what it had foretold (or the inverse), the worst study"
+    )
+    record_ratio("newest runs, time / foretold", max(found.values()), limit=1.5, what=what)
