@@ -98,7 +98,8 @@ def test_the_search_is_checked_on_each_network():
 
 def test_the_check_figure_has_random_masks_beside_the_checks():
     """Per method and network: shuffled, reinitialized, and where there are such networks random masks instead."""
-    marks = study.slopes(world(trained_harm=4.0), [("lenet_300_100", 18), ("strided_conv", 16)], ["snip", "magnitude"])
+    where = list(zip(("lenet_300_100", "strided_conv"), KNOBS["check_levels"], strict=True))
+    marks = study.slopes(world(trained_harm=4.0), where, ["snip", "magnitude"])
     assert list(dict.fromkeys(marks["label"])) == [
         f"{method}, {network}"
         for network in ("LeNet-300-100", "strided conv net")
