@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,17 +33,17 @@ def dry_run(
     overrides: Mapping[str, Any],
     jobs: int | None,
     records: Path | None,
-    batch: bool | None = None,
-    engine: str = "processes",
+    batch: bool | None,
+    has_cuda: Callable[[], bool],
+    engine: str,
 ) -> DryRun:
     """Estimate the runs of `studies`, of the preset that is asked for and of the others; nothing is run or written.
 
     records: the version's file of records that the run would start from. batch: whether seeds train side by side was
-    asked for, or asked not to. engine: as asked for; with Dask or SLURM the seconds are nevertheless those of processes
-    of this machine. The estimate's seconds are those of the run itself; `loading_seconds` is what this command took to
-    load what the run would load too.
+    asked for, or asked not to; has_cuda: as `engine_of` tells. engine: as asked for; with Dask or SLURM the seconds are
+    nevertheless those of processes of this machine. The estimate's seconds are those of the run itself;
+    `loading_seconds` is what this command took to load what the run would load too.
     """
-    elsewhere = engine not in HERE
     started = time.perf_counter()
     with importing():
         from redraw import data
@@ -55,7 +55,7 @@ def dry_run(
         modules = {study: project.module(study) for study in studies}
     without_compiler()
     loading, store, speed = time.perf_counter() - started, Store(records=records), None
-    device, plain = None if elsewhere else device_of(batch), []
+    device, plain = device_of(batch, has_cuda), []
     for study in studies:
         card, found = project.card(study), {}
         for name in [preset, *(other for other in PRESETS if other != preset)]:

@@ -28,7 +28,6 @@ app.add_typer(data_app, name="data")
 
 UsageError = typer.BadParameter.__base__  # typer carries click inside, under names of its own
 DONE, FAILED, WRONG, BLOCKED, INTERRUPTED = 0, 1, 2, 3, 130
-ALONE = "batch-seeds: must be given with --engine processes or serial"
 MARKS = {
     "reproduced": "[green]✓ reproduced[/]",
     "contradicted": "[red]✗ contradicted[/]",
@@ -211,13 +210,11 @@ def run(
     records = find_records(project, study, source) if source is not None else None
     if script:
         return _script(engine, slurm, batch, project, studies, preset, overrides, records)
-    computing, jobs = engine_of(engine, jobs, slurm, _say)  # which starts nothing
-    if batch and computing is not None:
-        raise ParameterError(ALONE)
+    computing, jobs, has_cuda = engine_of(engine, jobs, slurm, _say)  # which starts nothing
     if dry:
         from redraw._cli_estimate import dry_run
 
-        found = dry_run(project, studies, preset, overrides, jobs, records, batch, engine)
+        found = dry_run(project, studies, preset, overrides, jobs, records, batch, has_cuda, engine)
         for name in studies if computing is None else ():
             if why := _lacks_device(project, name, preset, overrides, records):
                 _say(f"{name}: this machine would refuse the run: {why}")
@@ -246,7 +243,7 @@ def run(
                     jobs=jobs or default_jobs(preset),
                     store=store,
                     engine=computing,
-                    device=device_of(batch) if computing is None else None,
+                    device=device_of(batch, has_cuda),
                     device_asked=bool(batch),
                     deadline=deadline,
                     execute=execute,
@@ -274,15 +271,18 @@ def _script(engine: str, slurm: list[str], batch, project, studies: list[str], p
     """Print the sbatch script for the trials of a study that are not stored yet."""
     if engine != "slurm" or len(studies) != 1:
         raise ParameterError("script: must be given with --engine slurm and one study")
-    if batch:
-        raise ParameterError(ALONE)
     options = slurm_options(slurm, installed=True)
+    from redraw.workbook._batched import device_of, groups
     from redraw.workbook._slurm import script
 
-    missing, store = _to_compute(project, studies[0], preset, overrides, records)
-    _say(f"{studies[0]}: {len(missing)} trials to compute, {options.per_job} a job, {options.array} jobs at a time")
+    device = device_of(batch, lambda: options.gpus > 0)
+    missing, store = _to_compute(project, studies[0], preset, overrides, records, device)
+    work = groups(missing, 1 if device == "cuda" else options.array)
+    together = f" in {len(work)} groups" if len(work) < len(missing) else ""
+    what = f"{len(missing)} trials to compute{together}, {options.per_job} a job, {options.array} jobs at a time"
+    _say(f"{studies[0]}: {what}")
     if missing:
-        print(script(options, store, len(missing)))
+        print(script(options, store, len(work)))
     return DONE
 
 
@@ -297,9 +297,12 @@ def _lacks_device(project, study: str, preset: str, overrides: dict, records: Pa
     return "device: must be cpu, since there is no CUDA device here, got cuda"
 
 
-def _to_compute(project, study: str, preset: str, overrides: dict, records: Path | None) -> tuple[list, Any]:
-    """The trials of a study that are not stored yet, and the store."""
+def _to_compute(
+    project, study: str, preset: str, overrides: dict, records: Path | None, device: str | None = None
+) -> tuple[list, Any]:
+    """The trials of a study that are not stored yet, those alike together on `device`, and the store."""
     from redraw.workbook import Store
+    from redraw.workbook._batched import batched
     from redraw.workbook._trials import _missing
 
     store = Store(records=records)
@@ -307,7 +310,7 @@ def _to_compute(project, study: str, preset: str, overrides: dict, records: Path
         planned = project.module(study).plan(**project.card(study).resolve(preset, overrides))
     except ValueError as error:
         raise ParameterError(f"parameter {error}") from None
-    return _missing(planned, store), store
+    return _missing(batched(planned, device), store), store
 
 
 @app.command()

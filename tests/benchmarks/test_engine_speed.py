@@ -38,7 +38,7 @@ def test_throughput_of_trials_of_five_seconds(tmp_path, record_ratio):
     trials, found = [trial("sleeps", seed, seconds=5.0) for seed in range(4 * JOBS)], []
     for i in range(2):
         pool = between(trials, tmp_path / f"pool {i}")
-        found.append(pool / between(trials, tmp_path / f"dask {i}", engine_of("dask", JOBS)[0]))
+        found.append(pool / between(trials, tmp_path / f"dask {i}", engine_of("dask", JOBS).engine))
     what = f"throughput of trials of 5 s, a local Dask cluster against the process pool, {JOBS} workers"
     record_ratio("Dask / process pool", found, limit=0.9, better="higher", what=what)
 
@@ -46,6 +46,6 @@ def test_throughput_of_trials_of_five_seconds(tmp_path, record_ratio):
 def test_overhead_of_two_thousand_trials_that_take_no_time(tmp_path, record_ratio):
     count, few = 2000, 200
     here = between([trial("tiny", seed) for seed in range(few)], tmp_path / "here", jobs=1) / (few - 1)
-    dask = between([trial("tiny", seed) for seed in range(count)], tmp_path / "dask", engine_of("dask", JOBS)[0])
+    dask = between([trial("tiny", seed) for seed in range(count)], tmp_path / "dask", engine_of("dask", JOBS).engine)
     what = f"{count:,} trials that take no time: a trial's time beyond its execution in one process, {JOBS} workers"
     record_ratio("Dask, overhead of a trial", 1e3 * (dask / (count - 1) - here / JOBS), limit=20, unit="ms", what=what)

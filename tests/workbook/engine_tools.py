@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from redraw.workbook import Trial
+from redraw.workbook._batched import batched
 
 HERE = Path(__file__).resolve().parent
 LIB = HERE.parents[1] / "lib"
@@ -21,12 +22,18 @@ def diamond(seed):
     return trial("add", seed, {"left": numbers[0], "right": numbers[1]})
 
 
+def walks_in_rounds(seeds, device="cpu"):
+    """Two rounds of trials that run together, their scales different."""
+    first = [trial("walked", seed, scale=1.0 + seed) for seed in range(seeds)]
+    return batched([trial("walked", one.seed, {"before": one}, scale=2.0) for one in first], device)
+
+
 def kept(store):
-    """What a store holds, bit for bit, without the times."""
+    """What a store holds, bit for bit, without the times and who ran beside whom."""
     found = {}
     for path in sorted(store.root.glob("??/*")):
         result = store.get(path.name)
-        body = {name: part for name, part in result.body.items() if name != "seconds"}
+        body = {name: part for name, part in result.body.items() if name not in ("seconds", "batched")}
         found[path.name] = body, {name: value.tolist() for name, value in result.tensors.items()}
     return found
 

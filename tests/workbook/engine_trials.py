@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from redraw.seeds import generator
+from redraw.workbook import Batched
 
 
 def number(*, seed, n):
@@ -74,3 +75,38 @@ def walks(*, seed, steps, folder, signals=(), checkpoint):
         if checkpoint.due:
             checkpoint.save({"step": step + 1}, {"x": x, "generator": g.get_state()})
     return {"end": x.tolist()}
+
+
+def walked(*, seed, scale, before=None):
+    """A few steps further, `scale` each."""
+    x = before.tensors["x"] if before else torch.zeros(8, dtype=torch.float64)
+    x = x + scale * torch.randn(8, dtype=torch.float64, generator=generator(seed, "walked"))
+    return {"end": x.sum().item(), "tensors": {"x": x}}
+
+
+def walked_together(calls, device):
+    return [walked(**call) for call in calls]
+
+
+def waited_for(*, seed, folder):
+    return {"done": seed}
+
+
+def waited_together(calls, device):
+    """Says in a file who is together and where, and goes on when there is a file `go`."""
+    folder, seeds = Path(calls[0]["folder"]), "+".join(str(call["seed"]) for call in calls)
+    (folder / f"{seeds}-{os.getpid()}-{uuid.uuid4().hex}").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.05)
+    return [waited_for(**call) for call in calls]
+
+
+def fails_together(calls, device):
+    raise ValueError("lr: must be positive\nand more")
+
+
+BATCHED = {
+    "walked": Batched("engine_trials:walked_together", varying=("scale",)),
+    "waited_for": Batched("engine_trials:waited_together"),
+    "tiny": Batched("engine_trials:fails_together"),
+}

@@ -14,6 +14,7 @@ from redraw.workbook import _batched as batching
 from redraw.workbook import _trials as module
 from redraw.workbook._batched import MOST, batched, device_of, groups
 from redraw.workbook._command import command
+from redraw.workbook._engines import engine_of
 from redraw.workbook._project import find_project
 from redraw.workbook._report import _sentences
 from redraw.workbook._rulings import gather
@@ -140,8 +141,8 @@ def test_the_key_holds_the_batched_functions_meaning_and_not_who_is_beside(monke
 def test_where_trials_run_together(monkeypatch):
     for cuda, expected in ((False, {None: None, True: "cpu", False: None}), (True, {None: "cuda", True: "cuda"})):
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
-        assert {asked: device_of(asked) for asked in expected} == expected
-        assert device_of(False) is None
+        assert {asked: device_of(asked, engine_of("serial", None).has_cuda) for asked in expected} == expected
+    assert device_of(False, None) is None  # then nobody is asked
 
 
 # Groups ---------------------------------------------------------------------------------------------------------

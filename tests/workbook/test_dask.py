@@ -15,11 +15,15 @@ import pytest
 pytest.importorskip("distributed")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from engine_tools import LIB, Cluster, diamond, kept, trial, until
+from distributed import Client
+from engine_tools import LIB, Cluster, diamond, kept, trial, until, walks_in_rounds
 
 from redraw.workbook import ParameterError, Store, TrialError, run_trials
 from redraw.workbook import _dask as module
+from redraw.workbook._admission import ticket
+from redraw.workbook._batched import batched
 from redraw.workbook._engines import engine_of
+from redraw.workbook._trials import _keep
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def store(tmp_path):
 
 
 def on(cluster, store, trials, said=None):
-    engine, _ = engine_of(f"dask:{cluster.address}", None, say=(said if said is not None else []).append)
+    engine = engine_of(f"dask:{cluster.address}", None, say=(said if said is not None else []).append).engine
     return run_trials(trials, store=store, engine=engine)
 
 
@@ -105,6 +109,63 @@ def test_what_a_killed_worker_ran_is_run_again_elsewhere_and_stored_once(cluster
     assert len(list(store.root.glob("??/*"))) == 2 and not store.damaged
 
 
+def test_trials_that_run_together_are_divided_among_the_workers(cluster, store, tmp_path):
+    there = len(set(workers(cluster)))
+    trials = walks_in_rounds(2 * there)
+    results = on(cluster, store, trials)
+    here = Store(tmp_path / "here")
+    run_trials(trials, store=here, jobs=1)
+    assert kept(store) == kept(here) and len(kept(here)) == 4 * there
+    assert {store.get(one.needs["before"].key).body["batched"]["members"] for one in trials} == {2}
+    assert all(result.body["batched"]["device"] == "cpu" for result in results)
+
+
+def test_a_group_whose_worker_is_killed_runs_elsewhere_less_what_is_stored(cluster, store, tmp_path):
+    folder = tmp_path / "ran"
+    folder.mkdir()
+    group = batched([trial("waited_for", seed, folder=str(folder)) for seed in range(3)], "cpu")
+    with ticket(group, store) as wanted, Client(cluster.address, set_as_default=False) as client:
+        done = client.submit(module.attempt, group, store, wanted, pure=False)
+        (first,) = until(lambda: pids(folder))
+        _keep(group[1], {"done": 1}, 0.0, store)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(pids(folder)) == 2)
+        (folder / "go").touch()
+        assert done.result(timeout=60) is None
+    assert {path.name.split("-")[0] for path in folder.iterdir()} == {"0+1+2", "0+2", "go"}
+    assert [store.get(one.key)["done"] for one in group] == [0, 1, 2]
+    assert store.get(group[0].key).body["batched"]["members"] == 2
+
+
+def test_a_group_that_fails_is_one_line(cluster, store):
+    group = batched([trial("tiny", seed) for seed in range(9)], "cpu")
+    with pytest.raises(TrialError, match=r"^tiny \(seed \d\)( and \d beside it)?: ValueError: lr: must be positive$"):
+        on(cluster, store, group)
+
+
+def test_trials_of_a_device_go_where_there_is_one(alone, store):
+    """The cluster is asked whether all its workers have one; one that has none refuses such trials."""
+    has_cuda = engine_of(f"dask:{alone.address}", None).has_cuda
+    assert not has_cuda()  # nobody is there
+    alone.worker("--no-nanny")
+    until(lambda: workers(alone))
+    assert not has_cuda()
+    for trials in (walks_in_rounds(1, "cuda"), [trial("tiny", device="cuda")]):
+        with pytest.raises(TrialError, match=r"it has no CUDA device; finished trials are kept"):
+            on(alone, store, trials)
+    assert not kept(store)
+
+
+def test_a_cluster_all_of_whose_workers_have_cuda(alone, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import torch\ntorch.cuda.is_available = lambda: True\n")
+    alone.worker("--no-nanny", PYTHONPATH=os.pathsep.join([str(tmp_path), str(LIB), str(Path(__file__).parent)]))
+    until(lambda: workers(alone))
+    assert module.all_have_cuda(alone.address)
+    alone.worker("--no-nanny")
+    until(lambda: len(workers(alone)) == 2)
+    assert not module.all_have_cuda(alone.address)
+
+
 def test_a_worker_that_joins_late_takes_its_share(cluster, store, tmp_path):
     folder = tmp_path / "ran"
     folder.mkdir()
@@ -119,8 +180,6 @@ def test_a_worker_that_joins_late_takes_its_share(cluster, store, tmp_path):
 
 
 def workers(cluster):
-    from distributed import Client
-
     with Client(cluster.address, set_as_default=False) as client:
         return list(client.scheduler_info()["workers"])
 
@@ -129,7 +188,7 @@ def test_a_trial_that_kills_its_worker_each_time_fails_the_run_with_one_line(tmp
     """On a cluster of this machine's own, whose workers start again."""
     import dask
 
-    engine, _ = engine_of("dask", 1)
+    engine = engine_of("dask", 1).engine
     store = Store(tmp_path / "trials")
     with pytest.raises(
         TrialError, match=r"^dies \(seed 0\): killed 2 workers \(out of memory\?\); finished "

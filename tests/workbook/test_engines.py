@@ -28,12 +28,10 @@ from redraw.workbook._engines import engine_of, slurm_options
         ("slurm", ["--slurm", "tim=1"], "slurm: must be KEY=VALUE with a key of partition, account, qos, constraint"),
         ("slurm", ["--slurm", "cluster=local", "--slurm", "cluster=local"], "slurm cluster: must be given once"),
         ("dask", ["--script"], "script: must be given with --engine slurm and one study"),
-        ("slurm", ["--script", "--batch-seeds"], "batch-seeds: must be given with --engine processes or serial"),
         ("ray", ["--dry-run"], "engine: must be processes, serial, dask, dask:ADDRESS or slurm, got 'ray'"),
         ("dask:127.0.0.1:1", ["--dry-run"], "engine: no Dask scheduler answers at tcp://127.0.0.1:1"),
         ("serial", ["--jobs", "2", "--dry-run"], "jobs: must be 1 with --engine serial, got 2"),
         ("processes", ["--slurm", "time=1", "--dry-run"], "slurm: must be given with --engine slurm, and only then"),
-        ("dask", ["--batch-seeds", "--dry-run"], "batch-seeds: must be given with --engine processes or serial"),
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_starts(checkout, engine, more, says):
@@ -76,12 +74,12 @@ def test_slurm_is_asked_for_where_it_is(monkeypatch):
 
 
 def test_an_engine_is_loaded_when_it_is_needed_and_started_when_it_is_opened(monkeypatch):
-    assert engine_of("processes", None) == (None, None) and engine_of("processes", 3) == (None, 3)
-    assert engine_of("serial", None) == (None, 1)
+    assert engine_of("processes", None)[:2] == (None, None) and engine_of("processes", 3)[:2] == (None, 3)
+    assert engine_of("serial", None)[:2] == (None, 1)
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: True)
     for name in ("redraw.workbook._dask", "redraw.workbook._slurm"):  # importing one of them would fail
         monkeypatch.setitem(sys.modules, name, None)
-    assert callable(engine_of("dask", 2)[0]) and callable(engine_of("slurm", None, ["cluster=debug"])[0])
+    assert callable(engine_of("dask", 2).engine) and callable(engine_of("slurm", None, ["cluster=debug"]).engine)
 
 
 def results(checkout):
@@ -120,7 +118,7 @@ def test_results_of_slurm_are_those_of_processes_bit_for_bit(make_checkout, tmp_
         (tmp_path / name).mkdir()
         checkout = make_checkout(tmp_path / name)
         enter(checkout)
-        engine, jobs = engine_of(name, None, given)
+        engine, jobs, _ = engine_of(name, None, given)
         options = {"preset": "smoke", "store": Store(tmp_path / name / "trials"), "execute": unexecuted}
         run_study(find_project(checkout.root), "tiny", engine=engine, jobs=jobs, **options)
         found.append((results(checkout), checkout.version().name))

@@ -354,7 +354,7 @@ def test_the_report_tells_what_was_expected_and_what_it_took():
 @contextmanager
 def engine(missing, store, jobs):
     """An engine that is none of Redraw's own, in this process."""
-    yield running._Here(), 1
+    yield running._Here(), 1, 1
 
 
 def test_a_run_by_an_engine_records_what_it_measured_and_no_estimate(checkout, enter, unexecuted):
@@ -415,19 +415,19 @@ def test_a_dry_run_on_cuda_finds_what_the_run_stored(offering, monkeypatch, batc
     run_trials(
         batched(offering.module("tiny").plan(seeds=3, seconds=0.0, dataset="none"), "cuda"), store=Store(), jobs=1
     )
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    found = _cli_estimate.dry_run(offering, ["tiny"], "smoke", {}, 1, None, batch)
+    found = _cli_estimate.dry_run(offering, ["tiny"], "smoke", {}, 1, None, batch, lambda: True, "processes")
     assert found.plain[0]["to_compute"] == to_compute and found.plain[0]["engine"] == "processes"
     laptop = found.plain[0]["presets"]["laptop"]
     assert (laptop["to_compute"], laptop["together"]) == ((10, 0) if batch is False else (7, 7))
 
 
-def test_a_dry_run_says_what_its_time_is_not(offering, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    (found,) = _cli_estimate.dry_run(offering, ["tiny"], "smoke", {}, 1, None, None, "dask").plain
+def test_a_dry_run_says_what_its_time_is_not(offering):
+    (found,) = _cli_estimate.dry_run(offering, ["tiny"], "smoke", {}, 1, None, None, lambda: True, "dask").plain
+    assert found["unknown"] == {"uniform_mean together on cuda": 3}, "as the workers of the cluster would run them"
+    (found,) = _cli_estimate.dry_run(offering, ["tiny"], "smoke", {}, 1, None, None, lambda: False, "dask").plain
     line = "on this machine, by its processes; the time with --engine dask is not estimated"
     assert _cli_estimate._grounds(found)[0] == line
-    assert found["unknown"] == {"uniform_mean": 3}, "on a cluster each trial runs by itself"
+    assert found["unknown"] == {"uniform_mean": 3}
     here = found | {"engine": "processes", "together": 2}
     grounds = _cli_estimate._grounds(here)
     assert line not in grounds
@@ -443,7 +443,9 @@ def test_the_command_forecasts_the_run_that_it_would_make(offering, monkeypatch)
     )
     for more in ({"batch": True}, {"engine": "serial"}, {"jobs": 3, "batch": False}):
         cli.run("tiny", preset="smoke", dry=True, as_json=True, **more)
-    assert asked == [(None, None, True, "processes"), (1, None, None, "serial"), (3, None, False, "processes")]
+    jobs, records, batch, has_cuda, engine = zip(*asked, strict=True)
+    assert (jobs, records, batch) == ((None, 1, 3), (None,) * 3, (True, None, False))
+    assert engine == ("processes", "serial", "processes") and not any(asks() for asks in has_cuda)
 
 
 # The command ----------------------------------------------------------------------------------------------------

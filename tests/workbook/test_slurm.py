@@ -13,11 +13,21 @@ pytest.importorskip("submitit")
 sys.path.insert(0, str(Path(__file__).parent))
 
 import submitit
-from engine_tools import HERE, diamond, environment, kept, trial, until
+from engine_tools import HERE, diamond, environment, kept, trial, until, walks_in_rounds
 
 from redraw.workbook import Store, TrialError, run_trials
 from redraw.workbook import _slurm as module
+from redraw.workbook._batched import MOST, device_of
 from redraw.workbook._engines import SlurmOptions, engine_of, slurm_options
+
+OFFERED = """
+
+def uniform_means(calls, device):
+    return [uniform_mean(**call) for call in calls]
+
+
+BATCHED = {"uniform_mean": Batched(f"{__name__}:uniform_means")}
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +57,7 @@ def slurm(tmp_path, monkeypatch):
 
 
 def by_slurm(store, trials, *options, said=None):
-    engine, _ = engine_of("slurm", None, options, (said if said is not None else []).append)
+    engine = engine_of("slurm", None, options, (said if said is not None else []).append).engine
     return run_trials(trials, store=store, jobs=2, engine=engine)
 
 
@@ -71,6 +81,26 @@ def test_the_debug_executor_gives_the_records_of_a_run_here(store, tmp_path):
     run_trials(trials, store=here, jobs=1)
     assert kept(store) == kept(here) and len(kept(here)) == 7
     assert not list((store.root / "jobs").iterdir())
+
+
+def test_trials_that_run_together_are_divided_among_the_jobs(store, tmp_path):
+    trials = walks_in_rounds(5)
+    by_slurm(store, trials, "cluster=debug")
+    here = Store(tmp_path / "here")
+    run_trials(trials, store=here, jobs=1)
+    assert kept(store) == kept(here) and len(kept(here)) == 10
+    members = [store.get(one.needs["before"].key).body["batched"]["members"] for one in trials]
+    assert members == [3, 3, 3, 2, 2]  # two jobs
+
+
+def test_on_cuda_a_job_has_as_many_as_go_together_and_needs_a_device(store):
+    options = ["cluster=debug", "gpus=1"]
+    computing = engine_of("slurm", None, options)
+    assert computing.has_cuda() and not engine_of("slurm", None, options[:1]).has_cuda()
+    trials = walks_in_rounds(MOST + 1, device_of(None, computing.has_cuda))
+    with pytest.raises(TrialError, match=r"^worker \S+ is refused: it has no CUDA device$"):
+        by_slurm(store, trials, *options)
+    assert not kept(store)
 
 
 def test_a_preempted_job_saves_and_goes_on_to_the_same_end(store, tmp_path, straight):
@@ -159,4 +189,11 @@ def test_the_script_is_printed_for_what_is_missing(checkout):
     assert ran.code == 0 and ran.out.startswith("#!/bin/bash\n") and "#SBATCH --time=7\n" in ran.out
     assert ran.line == "redraw: tiny: 3 trials to compute, 1 a job, 100 jobs at a time"
     assert subprocess.run(["bash", "-n"], input=ran.out, text=True).returncode == 0
+    study = checkout.root / "lib" / "redraw" / "studies" / "tiny.py"
+    study.write_text(study.read_text().replace("import Samples, Trial", "import Batched, Samples, Trial") + OFFERED)
+    more = ["--slurm", "gpus=1"], ["--slurm", "array=2", "--batch-seeds"], ["--slurm", "gpus=1", "--no-batch-seeds"]
+    for given, says in zip(more, (" in 1 groups", " in 2 groups", ""), strict=True):
+        ran = checkout.redraw("run", "tiny", "--preset", "smoke", "--engine", "slurm", "--script", *given)
+        assert ran.line.startswith(f"redraw: tiny: 3 trials to compute{says}, 1 a job, ")
+        assert ("--array" in ran.out) == (says != " in 1 groups")
     assert not checkout.reports.joinpath("tiny").exists()

@@ -11,25 +11,40 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
+
 from redraw import data
 from redraw.workbook._meaning import meaning
 from redraw.workbook._store import Store
-from redraw.workbook._trials import Trial, TrialError, _line, datasets, fingerprint, numeric_stack
+from redraw.workbook._trials import (
+    Trial,
+    TrialError,
+    Work,
+    _attempt,
+    _line,
+    datasets,
+    fingerprint,
+    label_of,
+    numeric_stack,
+    trials_of,
+)
 
-MACHINERY = "redraw.workbook._trials:execute"  # how a trial is run and stored, beside its own function
+# how trials are run and stored, beside their own functions
+MACHINERY = {"redraw.workbook._trials:execute", "redraw.workbook._trials:execute_together"}
 VISIBLE_SECONDS = 90  # how long a network file system may take to show here what was written there
 
 
 @dataclass(frozen=True)
 class Ticket:
     """What a worker must agree with: the meaning of every function, the fingerprint of every dataset, the libraries,
-    and a file in the store that holds `id`."""
+    a file in the store that holds `id`, and whether a CUDA device is needed."""
 
     id: str
     token: Path
     code: dict[str, str]
     data: dict[str, dict]
     stack: dict[str, str]
+    cuda: bool
 
 
 @dataclass(frozen=True)
@@ -54,12 +69,22 @@ def ticket(trials: Iterable[Trial], store: Store) -> Iterator[Ticket]:
         yield Ticket(
             id=name,
             token=token,
-            code={name: meaning(name) for name in sorted({MACHINERY, *(trial.function for trial in trials)})},
+            code={name: meaning(name) for name in sorted(MACHINERY.union(*map(_functions, trials)))},
             data={dataset: fingerprint(dataset) for dataset in datasets(trials)},
             stack=numeric_stack() | {name: one for trial in trials for name, one in trial.libraries.items()},
+            cuda=any(map(_needs_cuda, trials)),
         )
     finally:
         token.unlink(missing_ok=True)
+
+
+def _functions(trial: Trial) -> set[str]:
+    return {trial.function, *([trial.batched.function] if trial.batched else [])}
+
+
+def _needs_cuda(trial: Trial) -> bool:
+    device = trial.batched.device if trial.batched else trial.parameters.get("device")
+    return str(device).partition(":")[0] == "cuda"
 
 
 def differences(wanted: Ticket) -> tuple[str, ...]:
@@ -70,6 +95,8 @@ def differences(wanted: Ticket) -> tuple[str, ...]:
 def _differences(wanted: Ticket) -> Iterator[str]:
     if not _appears(wanted.token):
         yield f"it does not see the run's store {wanted.token.parents[1]}"
+    if wanted.cuda and not torch.cuda.is_available():
+        yield "it has no CUDA device"
     here = numeric_stack()
     for name, what in wanted.stack.items():
         if (found := here.get(name) or _installed(name)) != what:
@@ -91,17 +118,25 @@ def _differences(wanted: Ticket) -> Iterator[str]:
             yield str(error).splitlines()[0]
 
 
-def await_stored(trial: Trial, store: Store) -> None:
-    """Wait until a result that another machine has stored is seen here. Raises TrialError when it is not."""
-    if not _appears(store.folder(trial.key) / "record.json"):
-        raise TrialError(f"{trial.label}: done by a worker, but not seen in the store {store.root}", "")
+def attempt_rest(work: Work, store: Store):
+    """Run what was sent here, less what is stored already, once what it needs is seen; returns what `_attempt` does.
 
-
-def await_needs(trial: Trial, store: Store) -> None:
-    """Wait until what a trial needs is seen here; where it is not, running the trial says so."""
-    for need in trial.needs.values():
+    A worker that was lost, a job that was requeued may have stored some of it. Where needs are not seen in time,
+    running says so.
+    """
+    left = [trial for trial in trials_of(work) if store.own(trial.key) is None]
+    if not left:
+        return None
+    for need in {need.key for trial in left for need in trial.needs.values()}:
         if store.records is None:
-            _appears(store.folder(need.key) / "record.json")
+            _appears(store.folder(need) / "record.json")
+    return _attempt(work if isinstance(work, Trial) else left, store)
+
+
+def await_stored(work: Work, store: Store) -> None:
+    """Wait until results that another machine has stored are seen here. Raises TrialError when they are not."""
+    if not all(_appears(store.folder(trial.key) / "record.json") for trial in trials_of(work)):
+        raise TrialError(f"{label_of(work)}: done by a worker, but not seen in the store {store.root}", "")
 
 
 def _installed(distribution: str) -> str:

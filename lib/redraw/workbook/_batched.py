@@ -14,7 +14,7 @@ its record says how many they were. What a key promises is thus weaker here than
 training, up to what training makes of rounding.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from math import ceil
@@ -49,9 +49,12 @@ class Batched:
         return {"function": self.function, "meaning": meaning(self.function), "device": self.device}
 
 
-def device_of(asked: bool | None) -> str | None:
-    """Where trials run together, None for one by one: on CUDA where there is one unless asked not to, else if asked."""
-    if asked is not False and torch.cuda.is_available():
+def device_of(asked: bool | None, has_cuda: Callable[[], bool]) -> str | None:
+    """Where trials run together, None for one by one: on CUDA where there is one unless asked not to, else if asked.
+
+    has_cuda: whether what computes them has CUDA devices (`_engines.Computing`).
+    """
+    if asked is not False and has_cuda():
         return "cuda"
     return "cpu" if asked else None
 
@@ -104,8 +107,8 @@ def _likeness(trial: "Trial") -> str:
     return canonical([trial.function, trial.batched.function, trial.batched.device, same, sorted(trial.needs)])
 
 
-def in_one_process(trials: Sequence["Trial"]) -> bool:
-    """Whether all of them run together on CUDA, which processes would only crowd."""
+def on_cuda(trials: Sequence["Trial"]) -> bool:
+    """Whether all of them run together on CUDA: groups are then as large as can be, not one for each worker."""
     return all(trial.batched is not None and trial.batched.device == "cuda" for trial in trials)
 
 

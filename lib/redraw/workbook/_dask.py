@@ -14,13 +14,14 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from functools import partial
 
+import torch
 from distributed import Client, KilledWorker, LocalCluster, get_worker
 
 from redraw import data
-from redraw.workbook._admission import Refusal, Ticket, await_needs, await_stored, differences, ticket
+from redraw.workbook._admission import Refusal, Ticket, attempt_rest, await_stored, differences, ticket
 from redraw.workbook._startup import without_compiler
 from redraw.workbook._store import Store
-from redraw.workbook._trials import Trial, TrialError, _attempt, _line
+from redraw.workbook._trials import Trial, TrialError, Work, _line, label_of
 
 IN_FLIGHT = 500  # trials that a scheduler knows of at a time: enough for as many workers, few enough to be cheap
 CONNECT_SECONDS = 10.0
@@ -33,19 +34,13 @@ Outcome = tuple[str, str] | data.DataUnavailable | Refusal | None
 @contextmanager
 def dask_engine(
     address: str | None, trials: list[Trial], store: Store, jobs: int, *, say: Callable[[str], None]
-) -> Iterator[tuple[Executor, int]]:
-    """(executor, how many trials to have in flight) on the cluster at `address`; None starts one of `jobs` workers.
+) -> Iterator[tuple[Executor, int, int]]:
+    """(executor, how much to have in flight, workers) on the cluster at `address`; None starts one of `jobs` workers.
 
     Raises TrialError when the scheduler does not answer; what the executor's futures raise, see `_OnDask`.
     """
-    for name in ("distributed", "distributed.client", "distributed.nanny", "distributed.scheduler"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what it has to tell is told in our words
     with _cluster(jobs) if address is None else _no_cluster() as cluster:
-        try:
-            client = Client(cluster or address, timeout=CONNECT_SECONDS, set_as_default=False, name="redraw")
-        except OSError as error:
-            raise _failed(f"the Dask scheduler at {address} does not answer ({_line(error)})") from None
-        executor = None
+        client, executor = _client(cluster or address), None
         try:
             workers = len(client.scheduler_info()["workers"])
             say(f"dask: {workers} workers at {client.scheduler.address}, dashboard {client.dashboard_link}")
@@ -53,12 +48,33 @@ def dask_engine(
             with ticket(trials, shared) as wanted:
                 executor = _OnDask(client, shared, wanted, say)
                 executor.refuse_strangers()
-                yield executor, 2 * jobs if address is None else IN_FLIGHT
+                yield executor, 2 * jobs if address is None else IN_FLIGHT, max(1, len(executor.workers()))
         finally:
             if executor:
                 executor.shutdown()
             with suppress(Exception):  # a scheduler that is gone cannot be taken leave of
                 client.close(timeout=2)
+
+
+def all_have_cuda(address: str) -> bool:
+    """Whether the cluster has workers, and all that answer have a CUDA device."""
+    client = _client(address)
+    try:
+        found = client.run(torch.cuda.is_available, on_error="return").values()
+    finally:
+        client.close(timeout=2)
+    answers = [one for one in found if not isinstance(one, Exception)]
+    return bool(answers) and all(answers)
+
+
+def _client(where: LocalCluster | str) -> Client:
+    """A client of the scheduler, which keeps to itself what is told in our words. Raises TrialError for none."""
+    for name in ("distributed", "distributed.client", "distributed.nanny", "distributed.scheduler"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        return Client(where, timeout=CONNECT_SECONDS, set_as_default=False, name="redraw")
+    except OSError as error:
+        raise _failed(f"the Dask scheduler at {where} does not answer ({_line(error)})") from None
 
 
 @contextmanager
@@ -82,12 +98,12 @@ def _failed(message: str) -> TrialError:
 # On the worker ---------------------------------------------------------------------------------------------------
 
 
-def attempt(trial: Trial, store: Store, wanted: Ticket) -> Outcome:
-    """Run a trial in a worker that may; what comes back is None, or why there is no result."""
+def attempt(work: Work, store: Store, wanted: Ticket) -> Outcome:
+    """Run a trial, or those that run together, in a worker that may; what comes back is None, or why there is no
+    result."""
     if differs := _checked(wanted):
         return Refusal(get_worker().address, differs)
-    await_needs(trial, store)
-    return _attempt(trial, store)
+    return attempt_rest(work, store)
 
 
 _admitted: dict[str, tuple[str, ...]] = {}
@@ -113,19 +129,19 @@ class _OnDask(Executor):
     def __init__(self, client: Client, store: Store, wanted: Ticket, say: Callable[[str], None]):
         self._client, self._store, self._wanted, self._say = client, store, wanted, say
         self._inner = client.get_executor(pure=False)
-        self._waiting: dict[Future, Trial] = {}
+        self._waiting: dict[Future, Work] = {}
         self._ended: queue.SimpleQueue = queue.SimpleQueue()
         self._refused: set[str] = set()
         self._seen = time.monotonic()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._keeper.start()
 
-    def submit(self, function, /, trial, *_):
+    def submit(self, function, /, work, *_):
         outer = Future()
         outer.set_running_or_notify_cancel()
-        self._waiting[outer] = trial
+        self._waiting[outer] = work
         try:
-            self._send(outer, trial)
+            self._send(outer, work)
         except Exception as error:
             raise self._meant(error) from None
         return outer
@@ -144,9 +160,9 @@ class _OnDask(Executor):
         if self._client.status == "running":
             self._inner.shutdown(wait=False)
 
-    def _send(self, outer: Future, trial: Trial) -> None:
-        inner = self._inner.submit(partial(attempt, trial, self._store, self._wanted))
-        inner.add_done_callback(lambda done: self._ended.put((outer, trial, done)))
+    def _send(self, outer: Future, work: Work) -> None:
+        inner = self._inner.submit(partial(attempt, work, self._store, self._wanted))
+        inner.add_done_callback(lambda done: self._ended.put((outer, work, done)))
 
     def _keep(self) -> None:
         """Follow what is under way until the engine closes; in a thread, since callbacks must not ask the cluster."""
@@ -171,7 +187,7 @@ class _OnDask(Executor):
             self._lost() if self._client.status != "running" else _failed(f"the Dask cluster: {_line(error)}; {KEPT}")
         )
 
-    def _settle(self, outer: Future, trial: Trial, inner: Future) -> None:
+    def _settle(self, outer: Future, work: Work, inner: Future) -> None:
         if outer not in self._waiting:
             return
         error = None if inner.cancelled() else inner.exception()
@@ -179,24 +195,24 @@ class _OnDask(Executor):
             self._fail(outer, self._lost())
         elif isinstance(error, KilledWorker):
             times = error.allowed_failures + 1
-            self._fail(outer, _failed(f"{trial.label}: killed {times} workers (out of memory?); {KEPT}"))
+            self._fail(outer, _failed(f"{label_of(work)}: killed {times} workers (out of memory?); {KEPT}"))
         elif error is not None:
-            self._fail(outer, _failed(f"{trial.label}: {_line(error)}; {KEPT}"))
+            self._fail(outer, _failed(f"{label_of(work)}: {_line(error)}; {KEPT}"))
         elif isinstance(inner.result(), Refusal):
             self._retire([inner.result()])
-            self._again(outer, trial)
+            self._again(outer, work)
         else:
             if inner.result() is None:
                 try:
-                    await_stored(trial, self._store)
+                    await_stored(work, self._store)
                 except TrialError as unseen:
                     return self._fail(outer, unseen)
             self._waiting.pop(outer)
             outer.set_result(inner.result())
 
-    def _again(self, outer: Future, trial: Trial) -> None:
+    def _again(self, outer: Future, work: Work) -> None:
         if outer in self._waiting:
-            self._send(outer, trial)
+            self._send(outer, work)
 
     def _retire(self, refusals: list[Refusal]) -> None:
         """Tell about workers, and send them away. Raises TrialError when no other is left."""
@@ -206,17 +222,18 @@ class _OnDask(Executor):
         if new:
             self._refused |= {refusal.worker for refusal in new}
             self._client.retire_workers([refusal.worker for refusal in new], close_workers=True, remove=True)
-            if not self._workers():
+            if not self.workers():
                 raise _failed(f"no worker is left: {new[-1]}; {KEPT}")
 
-    def _workers(self) -> set[str]:
+    def workers(self) -> set[str]:
+        """The addresses of those that are not refused."""
         return set(self._client.scheduler_info()["workers"]) - self._refused
 
     def _look(self) -> None:
         """Give up when there has been no worker for so long that none will come."""
         if self._client.status != "running":
             self._fail_all(self._lost())
-        elif self._workers():
+        elif self.workers():
             self._seen = time.monotonic()
         elif time.monotonic() - self._seen > NO_WORKERS_SECONDS:
             self._fail_all(_failed(f"the Dask cluster has had no worker for {NO_WORKERS_SECONDS:g} s; {KEPT}"))

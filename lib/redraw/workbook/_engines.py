@@ -8,7 +8,7 @@ import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from redraw.workbook._card import ParameterError
@@ -25,7 +25,8 @@ class SlurmOptions:
 
     partition, account, qos, constraint: as sbatch takes them. time: minutes a job may run; a longer trial that keeps
     a checkpoint goes on in the same job, requeued. mem: gigabytes. gpus, cpus: per job. array: jobs at the same time.
-    per_job: trials a job computes, one after another. timeouts: how often a job may run into its time limit.
+    per_job: trials, or groups of those that run together, that a job computes one after another. timeouts: how often a
+    job may run into its time limit.
     cluster: slurm, or the same jobs on this machine: local (processes) or debug (here).
     """
 
@@ -43,16 +44,28 @@ class SlurmOptions:
     cluster: str = "slurm"
 
 
+class Computing(NamedTuple):
+    """What computes a run's trials.
+
+    engine: as `run_trials` takes it, None where it needs none. jobs: local processes that were asked for, or None.
+    has_cuda: tells whether trials are computed where there are CUDA devices; it may ask a cluster.
+    """
+
+    engine: Callable[..., Any] | None
+    jobs: int | None
+    has_cuda: Callable[[], bool]
+
+
 def engine_of(
     name: str,
     jobs: int | None,
     slurm: Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
-) -> tuple[Callable[..., Any] | None, int | None]:
-    """(engine for `run_trials`, number of local processes) as the command line asks for them.
+) -> Computing:
+    """What the command line asks for; nothing is started.
 
     name: processes, serial, dask (a cluster of this machine), dask:ADDRESS or slurm. jobs: asked for, or None.
-    slurm: KEY=VALUE, the fields of `SlurmOptions`. The engine is None where `run_trials` needs none.
+    slurm: KEY=VALUE, the fields of `SlurmOptions`.
     Raises ParameterError, naming the option and what is allowed.
     """
     kind, colon, address = name.partition(":")
@@ -65,7 +78,7 @@ def engine_of(
     if kind == "serial":
         if jobs not in (None, 1):
             raise ParameterError(f"jobs: must be 1 with --engine serial, got {jobs}")
-        return None, 1
+        return Computing(None, 1, _cuda_here)
     if kind == "dask":
         _installed("distributed", "dask")
         where = _answering(address) if address else None
@@ -75,7 +88,12 @@ def engine_of(
 
             return dask_engine(where, *asked, say=say)
 
-        return dask, jobs
+        def all_have_cuda():
+            from redraw.workbook._dask import all_have_cuda
+
+            return all_have_cuda(where)
+
+        return Computing(dask, jobs, all_have_cuda if where else _cuda_here)
     if kind == "slurm":
         options = slurm_options(slurm, installed=True)
         if options.cluster == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
@@ -87,8 +105,14 @@ def engine_of(
 
             return slurm_engine(options, *asked, say=say)
 
-        return submitted, jobs
-    return None, jobs
+        return Computing(submitted, jobs, lambda: options.gpus > 0)
+    return Computing(None, jobs, _cuda_here)
+
+
+def _cuda_here() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def slurm_options(given: Sequence[str], *, installed: bool = False) -> SlurmOptions:

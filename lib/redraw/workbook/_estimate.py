@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from ._batched import batched, in_one_process
+from ._batched import batched, on_cuda
 from ._machine import calibrate, peak_memory
 from ._past import Past, names_of, past, ran_of
 from ._predict import computed_by, predictor
@@ -87,7 +87,7 @@ def estimate_run(
     taken = [
         0.0 if unlike else guess[_kind(trial)](trial.parameters) for trial, unlike in zip(missing, strange, strict=True)
     ]
-    jobs = 1 if in_one_process(missing) else min(jobs, len(missing))
+    jobs = 1 if on_cuda(missing) else min(jobs, len(missing))
     handling = HANDLING * speed if speed else 0.0
     computing = makespan(missing, [seconds + handling for seconds in taken], jobs)
     if missing and jobs > 1 and speed:

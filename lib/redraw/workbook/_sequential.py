@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ._batched import batched, in_one_process
+from ._batched import batched, on_cuda
 from ._card import Card, ParameterError
 from ._judge import Verdict
 from ._notebooks import execute_notebook
@@ -171,7 +171,7 @@ def _expected(trials: Sequence[Trial], store: Store, jobs: int) -> float:
         else:
             seconds.setdefault(trial.function, []).append(result.seconds)
     everything = [value for values in seconds.values() for value in values]
-    at_once = 1 if in_one_process(missing) else jobs
+    at_once = 1 if on_cuda(missing) else jobs
     return sum(_mean(seconds.get(trial.function) or everything) for trial in missing) / at_once
 
 

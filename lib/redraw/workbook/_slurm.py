@@ -1,4 +1,4 @@
-"""Trials as SLURM jobs, by submitit: arrays of jobs, each of which computes a few trials one after another.
+"""Trials as SLURM jobs, by submitit: arrays of jobs, each of which computes a few, one after another.
 
 A job that is told to go (its time limit, preemption) saves what its trial keeps, is requeued and goes on: trials that
 are stored are not run again. `cluster=local` and `debug` run the same jobs on this machine.
@@ -22,12 +22,12 @@ from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.helpers import Checkpointable
 from submitit.slurm.slurm import _make_sbatch_string
 
-from redraw.workbook._admission import Refusal, Ticket, await_needs, await_stored, differences, ticket
+from redraw.workbook._admission import Refusal, Ticket, attempt_rest, await_stored, differences, ticket
 from redraw.workbook._checkpoint import saving_first
 from redraw.workbook._engines import SlurmOptions
 from redraw.workbook._startup import without_compiler
 from redraw.workbook._store import Store
-from redraw.workbook._trials import Trial, TrialError, _attempt
+from redraw.workbook._trials import Trial, TrialError, Work, label_of
 
 ARRAY_MOST = 1000  # jobs in an array: what SLURM allows unless its MaxArraySize was changed
 POLL_SECONDS = 1.0
@@ -38,32 +38,26 @@ KEPT = "finished trials are kept, the same command goes on from them"
 class Attempts(Checkpointable):
     """What a job does. Submitted again as it is when the job is requeued: what is stored is not run again."""
 
-    def __init__(self, trials: Sequence[Trial], store: Store, wanted: Ticket):
-        self.trials, self.store, self.wanted = trials, store, wanted
+    def __init__(self, work: Sequence[Work], store: Store, wanted: Ticket):
+        self.work, self.store, self.wanted = work, store, wanted
 
     def __call__(self) -> list[Any]:
-        """For each trial None, or why there is no result, as `_attempt` says it."""
+        """For each piece of work None, or why there is no result, as `_attempt` says it."""
         if differs := differences(self.wanted):
             refusal = Refusal(socket.gethostname(), differs)
-            return [(str(refusal), "")] * len(self.trials)
+            return [(str(refusal), "")] * len(self.work)
         without_compiler()
         if threading.current_thread() is not threading.main_thread():  # debug
-            return [self._one(trial) for trial in self.trials]
+            return [attempt_rest(one, self.store) for one in self.work]
         with saving_first(signal.SIGUSR1, signal.SIGUSR2):  # submitit requeues at one of them
-            return [self._one(trial) for trial in self.trials]
-
-    def _one(self, trial: Trial) -> Any:
-        if self.store.own(trial.key) is not None:
-            return None
-        await_needs(trial, self.store)
-        return _attempt(trial, self.store)
+            return [attempt_rest(one, self.store) for one in self.work]
 
 
 @contextmanager
 def slurm_engine(
     options: SlurmOptions, trials: list[Trial], store: Store, jobs: int, *, say: Callable[[str], None]
-) -> Iterator[tuple[Executor, int]]:
-    """(executor, how many trials to have in flight). Jobs that are not done when the block ends are cancelled.
+) -> Iterator[tuple[Executor, int, int]]:
+    """(executor, how much to have in flight, jobs at a time). Jobs that are not done when the block ends are cancelled.
 
     Their files are in the store's folder `jobs`, which the cluster must see; they are removed when all went well.
     """
@@ -71,18 +65,19 @@ def slurm_engine(
     folder = shared.root / "jobs" / uuid.uuid4().hex[:12]
     folder.mkdir(parents=True)
     say(f"slurm: jobs are submitted from {folder}, logs are there")
-    at_once = ARRAY_MOST if options.cluster == "slurm" else min(options.array, jobs)
+    real = options.cluster == "slurm"
+    at_once, workers = (ARRAY_MOST, options.array) if real else [min(options.array, jobs)] * 2
     with ticket(trials, shared) as wanted:
         executor = _OnSlurm(options, folder, shared, wanted)
         try:
-            yield executor, at_once * options.per_job
+            yield executor, at_once * options.per_job, workers
         finally:
             executor.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def script(options: SlurmOptions, store: Store, number: int) -> str:
-    """The sbatch script of an array of jobs for `number` trials, as submitit writes it."""
+    """The sbatch script of an array of jobs for so many trials or groups of them, as submitit writes it."""
     jobs = min(-(-number // options.per_job), ARRAY_MOST)
     folder = store.root.resolve() / "jobs" / "RUN"
     command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(folder / '%j'))}"
@@ -122,17 +117,17 @@ class _OnSlurm(Executor):
     def __init__(self, options: SlurmOptions, folder: Path, store: Store, wanted: Ticket):
         self._options, self._folder, self._store, self._wanted = options, folder, store, wanted
         self._executor = _executor(options, folder)
-        self._given: list[tuple[Future, Trial]] = []
-        self._jobs: list[tuple[Any, list[tuple[Future, Trial]]]] = []
+        self._given: list[tuple[Future, Work]] = []
+        self._jobs: list[tuple[Any, list[tuple[Future, Work]]]] = []
         self._lock, self._closing = threading.Lock(), threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
-    def submit(self, function, /, trial, *_):
+    def submit(self, function, /, work, *_):
         future = Future()
         future.set_running_or_notify_cancel()
         with self._lock:
-            self._given.append((future, trial))
+            self._given.append((future, work))
         return future
 
     def shutdown(self, wait=True, *, cancel_futures=True):
@@ -155,15 +150,15 @@ class _OnSlurm(Executor):
             except Exception as error:
                 self._fail([one for _, chunk in self._jobs for one in chunk], _last_line(error))
 
-    def _send(self, given: list[tuple[Future, Trial]]) -> None:
+    def _send(self, given: list[tuple[Future, Work]]) -> None:
         size = self._options.per_job
         chunks = [given[i : i + size] for i in range(0, len(given), size)]
         for start in range(0, len(chunks), ARRAY_MOST):
             array = chunks[start : start + ARRAY_MOST]
             try:
                 with self._executor.batch():
-                    work = [Attempts([trial for _, trial in chunk], self._store, self._wanted) for chunk in array]
-                    jobs = [self._executor.submit(one) for one in work]
+                    jobs = [Attempts([work for _, work in chunk], self._store, self._wanted) for chunk in array]
+                    jobs = [self._executor.submit(one) for one in jobs]
                 self._jobs += zip(jobs, array, strict=True)
             except Exception as error:
                 self._fail([one for chunk in array for one in chunk], f"SLURM took no job: {_last_line(error)}")
@@ -179,17 +174,17 @@ class _OnSlurm(Executor):
                 why = _last_line(error) if isinstance(error, FailedJobError) else "it left no result"
                 self._fail(chunk, f"job {job.job_id} ended ({job.state}): {why}", str(error))
                 continue
-            for (future, trial), outcome in zip(chunk, outcomes, strict=True):
+            for (future, work), outcome in zip(chunk, outcomes, strict=True):
                 try:
                     if outcome is None:
-                        await_stored(trial, self._store)
+                        await_stored(work, self._store)
                     future.set_result(outcome)
                 except TrialError as unseen:
                     future.set_exception(unseen)
 
-    def _fail(self, chunk: list[tuple[Future, Trial]], why: str, details: str = "") -> None:
-        for future, trial in chunk:
-            error = TrialError(f"{trial.label}: {why}; {KEPT}; logs are in {self._folder}", details)
+    def _fail(self, chunk: list[tuple[Future, Work]], why: str, details: str = "") -> None:
+        for future, work in chunk:
+            error = TrialError(f"{label_of(work)}: {why}; {KEPT}; logs are in {self._folder}", details)
             error.outcome = "killed"
             if not future.done():
                 future.set_exception(error)

@@ -21,15 +21,16 @@ import pandas as pd
 import torch
 
 from redraw import data
-from redraw.workbook._batched import Batched, groups, how_it_ran, in_one_process
+from redraw.workbook._batched import Batched, groups, how_it_ran, on_cuda
 from redraw.workbook._checkpoint import offered
 from redraw.workbook._meaning import libraries, meaning
 from redraw.workbook._project import default_jobs
 from redraw.workbook._startup import without_compiler
 from redraw.workbook._store import Result, Store, canonical
 
-# What is to be computed, the store and how many local processes were asked for -> (what runs it, how many at a time).
-Engine = Callable[[list["Trial"], Store, int], AbstractContextManager[tuple[Executor, int]]]
+# What is to be computed, the store and how many local processes were asked for -> (what runs it, how much of it to have
+# under way at a time, the workers that trials of one program are divided among).
+Engine = Callable[[list["Trial"], Store, int], AbstractContextManager[tuple[Executor, int, int]]]
 
 
 class TrialError(RuntimeError):
@@ -98,6 +99,9 @@ class Trial:
     def label(self) -> str:
         """Short name for progress and errors."""
         return f"{self.function.partition(':')[2]} (seed {self.seed})"
+
+
+Work = Trial | list[Trial]  # one by itself, or those that run together
 
 
 def fingerprint(dataset: str, *, now: bool = False) -> dict[str, Any]:
@@ -276,9 +280,10 @@ def run_trials(
     if missing and executor:
         _run(missing, store, executor, len(missing), progress, on_progress)
     elif missing:
-        jobs = 1 if in_one_process(missing) else min(jobs or default_jobs(), len(missing))
-        with (engine or _local)(missing, store, jobs) as (opened, at_once):
-            _run(missing, store, opened, at_once, progress, on_progress, workers=1 if engine else jobs)
+        alone = on_cuda(missing)  # one process fills a device
+        jobs = 1 if alone else min(jobs or default_jobs(), len(missing))
+        with (engine or _local)(missing, store, jobs) as (opened, at_once, workers):
+            _run(missing, store, opened, at_once, progress, on_progress, workers=1 if alone else workers)
     return [store.get(trial.key) for trial in trials]
 
 
@@ -391,7 +396,7 @@ def _run(
             future.cancel()
 
 
-def _attempt(work: Trial | list[Trial], store: Store) -> tuple[str, str] | data.DataUnavailable | None:
+def _attempt(work: Work, store: Store) -> tuple[str, str] | data.DataUnavailable | None:
     """Run a trial, or those that run together, in a worker; returns None, data that are missing, or the TrialError's
     line and details.
 
@@ -407,14 +412,19 @@ def _attempt(work: Trial | list[Trial], store: Store) -> tuple[str, str] | data.
     except TrialError as error:
         return str(error), error.details
     except Exception as error:
-        return f"{_labels(work)}: {_line(error)}", traceback.format_exc()
+        return f"{label_of(work)}: {_line(error)}", traceback.format_exc()
     return None
 
 
-def _labels(work: Trial | list[Trial]) -> str:
-    if isinstance(work, Trial):
-        return work.label
-    return work[0].label + (f" and {len(work) - 1} beside it" if len(work) > 1 else "")
+def trials_of(work: Work) -> list[Trial]:
+    """The trials that were sent away as one."""
+    return [work] if isinstance(work, Trial) else work
+
+
+def label_of(work: Work) -> str:
+    """Short name for errors."""
+    first, *beside = trials_of(work)
+    return first.label + (f" and {len(beside)} beside it" if beside else "")
 
 
 def _line(error: Exception) -> str:
@@ -425,14 +435,14 @@ def _line(error: Exception) -> str:
 
 
 @contextmanager
-def _local(missing: list[Trial], store: Store, jobs: int) -> Iterator[tuple[Executor, int]]:
+def _local(missing: list[Trial], store: Store, jobs: int) -> Iterator[tuple[Executor, int, int]]:
     """The engine of spawned processes, which die with this one however it ends; for one job, this process."""
     if jobs == 1:
-        yield _Here(), 1
+        yield _Here(), 1, 1
         return
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_worker, initargs=(os.getpid(),))
     try:
-        yield pool, 2 * jobs  # processes have their next trial at hand when one ends
+        yield pool, 2 * jobs, jobs  # processes have their next trial at hand when one ends
     except BaseException:
         for process in list(pool._processes.values()):
             process.terminate()
