@@ -35,11 +35,11 @@ def between(trials, root, engine=None, jobs=JOBS):
 
 
 def test_throughput_of_trials_of_five_seconds(tmp_path, record_ratio):
-    trials, found = [trial("sleeps", seed, seconds=5.0) for seed in range(4 * JOBS)], []
+    trials, found = [trial("computes", seed, seconds=5.0) for seed in range(4 * JOBS)], []
     for i in range(2):
         pool = between(trials, tmp_path / f"pool {i}")
         found.append(pool / between(trials, tmp_path / f"dask {i}", engine_of("dask", JOBS).engine))
-    what = f"throughput of trials of 5 s, a local Dask cluster against the process pool, {JOBS} workers"
+    what = f"throughput of trials that compute for 5 s, a local Dask cluster against the process pool, {JOBS} workers"
     record_ratio("Dask / process pool", found, limit=0.9, better="higher", what=what)
 
 

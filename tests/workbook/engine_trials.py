@@ -52,8 +52,12 @@ def tiny(*, seed):
     return {"seed": seed}
 
 
-def sleeps(*, seed, seconds):
-    time.sleep(seconds)
+def computes(*, seed, seconds):
+    """Keeps a core busy until it has had so many seconds of it."""
+    x = torch.randn(128, 128, generator=generator(seed))
+    x, began = x / torch.linalg.matrix_norm(x, 2), time.thread_time()
+    while time.thread_time() - began < seconds:
+        x = x @ x.T
     return {"seed": seed}
 
 
