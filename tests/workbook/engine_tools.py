@@ -33,7 +33,7 @@ def kept(store):
     found = {}
     for path in sorted(store.root.glob("??/*")):
         result = store.get(path.name)
-        body = {name: part for name, part in result.body.items() if name not in ("seconds", "batched")}
+        body = {name: part for name, part in result.body.items() if name not in ("seconds", "busy_seconds", "batched")}
         found[path.name] = body, {name: value.tolist() for name, value in result.tensors.items()}
     return found
 

@@ -95,6 +95,23 @@ def test_tensors_go_to_the_store_and_not_to_the_scheduler(cluster, store):
     assert [result.tensors["x"][0, 0].item() for result in results] == list(range(12))
 
 
+def test_trials_that_run_together_are_divided_among_the_workers(cluster, store, tmp_path):
+    there = len(set(workers(cluster)))
+    trials = walks_in_rounds(2 * there)
+    results = on(cluster, store, trials)
+    here = Store(tmp_path / "here")
+    run_trials(trials, store=here, jobs=1)
+    assert kept(store) == kept(here) and len(kept(here)) == 4 * there
+    assert {store.get(one.needs["before"].key).body["batched"]["members"] for one in trials} == {2}
+    assert all(result.body["batched"]["device"] == "cpu" for result in results)
+
+
+def test_a_group_that_fails_is_one_line(cluster, store):
+    group = batched([trial("tiny", seed) for seed in range(9)], "cpu")
+    with pytest.raises(TrialError, match=r"^tiny \(seed \d\)( and \d beside it)?: ValueError: lr: must be positive$"):
+        on(cluster, store, group)
+
+
 def test_what_a_killed_worker_ran_is_run_again_elsewhere_and_stored_once(cluster, store, tmp_path):
     folder = tmp_path / "ran"
     folder.mkdir()
@@ -109,25 +126,16 @@ def test_what_a_killed_worker_ran_is_run_again_elsewhere_and_stored_once(cluster
     assert len(list(store.root.glob("??/*"))) == 2 and not store.damaged
 
 
-def test_trials_that_run_together_are_divided_among_the_workers(cluster, store, tmp_path):
-    there = len(set(workers(cluster)))
-    trials = walks_in_rounds(2 * there)
-    results = on(cluster, store, trials)
-    here = Store(tmp_path / "here")
-    run_trials(trials, store=here, jobs=1)
-    assert kept(store) == kept(here) and len(kept(here)) == 4 * there
-    assert {store.get(one.needs["before"].key).body["batched"]["members"] for one in trials} == {2}
-    assert all(result.body["batched"]["device"] == "cpu" for result in results)
-
-
-def test_a_group_whose_worker_is_killed_runs_elsewhere_less_what_is_stored(cluster, store, tmp_path):
+def test_a_group_whose_worker_is_killed_runs_elsewhere_less_what_is_stored(alone, store, tmp_path):
     folder = tmp_path / "ran"
     folder.mkdir()
+    for _ in range(2):
+        alone.worker("--no-nanny")
     group = batched([trial("waited_for", seed, folder=str(folder)) for seed in range(3)], "cpu")
-    with ticket(group, store) as wanted, Client(cluster.address, set_as_default=False) as client:
+    with ticket(group, store) as wanted, Client(alone.address, set_as_default=False) as client:
         done = client.submit(module.attempt, group, store, wanted, pure=False)
         (first,) = until(lambda: pids(folder))
-        _keep(group[1], {"done": 1}, 0.0, store)
+        _keep(group[1], {"done": 1}, 0.0, 0.0, store)
         os.kill(first, signal.SIGKILL)
         until(lambda: len(pids(folder)) == 2)
         (folder / "go").touch()
@@ -135,12 +143,6 @@ def test_a_group_whose_worker_is_killed_runs_elsewhere_less_what_is_stored(clust
     assert {path.name.split("-")[0] for path in folder.iterdir()} == {"0+1+2", "0+2", "go"}
     assert [store.get(one.key)["done"] for one in group] == [0, 1, 2]
     assert store.get(group[0].key).body["batched"]["members"] == 2
-
-
-def test_a_group_that_fails_is_one_line(cluster, store):
-    group = batched([trial("tiny", seed) for seed in range(9)], "cpu")
-    with pytest.raises(TrialError, match=r"^tiny \(seed \d\)( and \d beside it)?: ValueError: lr: must be positive$"):
-        on(cluster, store, group)
 
 
 def test_trials_of_a_device_go_where_there_is_one(alone, store):
@@ -169,14 +171,14 @@ def test_a_cluster_all_of_whose_workers_have_cuda(alone, tmp_path):
 def test_a_worker_that_joins_late_takes_its_share(cluster, store, tmp_path):
     folder = tmp_path / "ran"
     folder.mkdir()
-    there = len(set(workers(cluster)))
-    thread, found = in_background(cluster, store, [trial("waits", n, folder=str(folder)) for n in range(there + 1)])
-    until(lambda: len(pids(folder)) == there)
-    cluster.worker("--no-nanny")
-    until(lambda: len(set(pids(folder))) == there + 1)
+    trials = [trial("waits", seed, folder=str(folder)) for seed in range(len(workers(cluster)) + 2)]
+    thread, found = in_background(cluster, store, trials)  # one too many even if a nanny is starting a worker again
+    until(lambda: pids(folder))
+    late = cluster.worker("--no-nanny")
+    until(lambda: late.pid in pids(folder))
     (folder / "go").touch()
     thread.join(60)
-    assert len(found["results"]) == there + 1
+    assert len(found["results"]) == len(trials)
 
 
 def workers(cluster):

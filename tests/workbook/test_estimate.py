@@ -3,15 +3,17 @@
 import json
 import math
 import shutil
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
 import torch
+from pytest import approx
 
 from redraw import _cli_estimate, cli
-from redraw.workbook import Batched, Project, Store, _estimate, run_study, run_trials
+from redraw.workbook import Batched, Project, Store, Trial, _estimate, run_study, run_trials
 from redraw.workbook import _trials as running
 from redraw.workbook._batched import batched
 from redraw.workbook._costs import costs
@@ -27,8 +29,8 @@ from redraw.workbook._estimate import (
     forecast,
     makespan,
 )
-from redraw.workbook._machine import SECONDS, calibrate, peak_memory
-from redraw.workbook._past import Past, Ran, past
+from redraw.workbook._machine import SECONDS, Speed, calibrate, peak_memory
+from redraw.workbook._past import Past, Ran, past, ran_of
 from redraw.workbook._predict import LEAST, RIDGE, Recorded, predictor
 
 
@@ -50,44 +52,42 @@ def test_recorded_parameters_get_the_median_of_their_own_records():
     records = [Recorded({"steps": 100, "net": "mlp"}, seconds) for seconds in (1.0, 2.0, 90.0)]
     records += [Recorded({"steps": 100, "net": "conv"}, 7.0), Recorded({"steps": 400, "net": "mlp"}, 9.0)]
     guess = predictor(records)
-    assert guess({"steps": 100, "net": "mlp"}) == pytest.approx(2.0)
-    assert guess({"steps": 100, "net": "conv"}) == pytest.approx(7.0)
-    assert guess({"steps": 400, "net": "mlp"}) == pytest.approx(9.0)
+    assert guess({"steps": 100, "net": "mlp"}) == approx(2.0)
+    assert guess({"steps": 100, "net": "conv"}) == approx(7.0)
+    assert guess({"steps": 400, "net": "mlp"}) == approx(9.0)
 
 
 def test_between_records_the_line_of_logarithms_leads_on_from_the_nearest():
     """Two points a distance d apart in ln x: the ridge's slope is s d^2 / (d^2 + 2 ridge) for a true slope s."""
     guess, d = predictor([Recorded({"width": 100}, 1.0), Recorded({"width": 100_000}, 1000.0)]), math.log(1000)
     slope = d**2 / (d**2 + 2 * RIDGE)
-    assert guess({"width": 200}) == pytest.approx(2**slope)
-    assert guess({"width": 50_000}) == pytest.approx(1000 * 0.5**slope)
-    assert guess({"width": 10**6}) == pytest.approx(1000 * 10**slope)
+    assert guess({"width": 200}) == approx(2**slope)
+    assert guess({"width": 50_000}) == approx(1000 * 0.5**slope)
+    assert guess({"width": 10**6}) == approx(1000 * 10**slope)
 
 
 def test_a_training_is_as_long_as_its_steps_until_records_say_otherwise():
     guess, d = predictor([Recorded({"steps": 100}, 5.0), Recorded({"steps": 100_000}, 5.0)]), math.log(1000)
     slope = 1 - d**2 / (d**2 + 2 * RIDGE)  # from 1 towards the 0 that they show
-    assert guess({"steps": 50}) == pytest.approx(5 * 0.5**slope)
+    assert guess({"steps": 50}) == approx(5 * 0.5**slope)
     one = predictor([Recorded({"steps": [400, 200], "batch_size": 60, "examples": 1000}, 6.0)])
-    assert one({"steps": [100, 50], "batch_size": 60, "examples": 1000}) == pytest.approx(1.5)
-    assert one({"steps": [400, 200], "batch_size": 20, "examples": 250}) == pytest.approx(6.0)
+    assert one({"steps": [100, 50], "batch_size": 60, "examples": 1000}) == approx(1.5)
+    assert one({"steps": [400, 200], "batch_size": 20, "examples": 250}) == approx(6.0)
     seldom = {"iterations": 400, "validation": 5000, "evaluate_every": 100, "k": 20, "rewind": 20}
     one = predictor([Recorded(seldom, 6.0)])
-    assert one({name: 200 if name == "iterations" else value / 20 for name, value in seldom.items()}) == pytest.approx(
-        3
-    )
+    assert one({name: 200 if name == "iterations" else value / 20 for name, value in seldom.items()}) == approx(3)
 
 
 def test_a_count_that_no_record_varies_is_proportional_and_a_rate_is_not():
     guess = predictor([Recorded({"draws": 100, "lr": 0.1, "grid": [1, 2, 3]}, 2.0)])
-    assert guess({"draws": 300, "lr": 0.1, "grid": [1, 2, 3]}) == pytest.approx(6.0)
-    assert guess({"draws": 100, "lr": 0.9, "grid": [1, 2, 3]}) == pytest.approx(2.0)
-    assert guess({"draws": 100, "lr": 0.1, "grid": [3, 2, 1, 1, 2, 3, 3]}) == pytest.approx(2.0 * 8 / 4)
+    assert guess({"draws": 300, "lr": 0.1, "grid": [1, 2, 3]}) == approx(6.0)
+    assert guess({"draws": 100, "lr": 0.9, "grid": [1, 2, 3]}) == approx(2.0)
+    assert guess({"draws": 100, "lr": 0.1, "grid": [3, 2, 1, 1, 2, 3, 3]}) == approx(2.0 * 8 / 4)
 
 
 def test_records_of_a_known_machine_count_before_others_with_the_same_parameters():
     records = [Recorded({"n": 1}, 50.0), Recorded({"n": 1}, 60.0), Recorded({"n": 1}, 3.0, comparable=True)]
-    assert predictor(records)({"n": 1}) == pytest.approx(3.0)
+    assert predictor(records)({"n": 1}) == approx(3.0)
 
 
 def test_odd_parameters_do_no_harm():
@@ -101,9 +101,9 @@ def test_odd_parameters_do_no_harm():
         "empty": [],
         "in": [[1]],
     }
-    assert predictor([Recorded(odd, 4.0)])(odd) == pytest.approx(4.0)
-    assert predictor([Recorded({}, 4.0)])({}) == pytest.approx(4.0)
-    assert predictor([Recorded(odd, 4.0)])({}) == pytest.approx(4.0)
+    assert predictor([Recorded(odd, 4.0)])(odd) == approx(4.0)
+    assert predictor([Recorded({}, 4.0)])({}) == approx(4.0)
+    assert predictor([Recorded(odd, 4.0)])({}) == approx(4.0)
     assert predictor([Recorded({"n": 10}, 0.0)])({"n": 1}) == LEAST
     with pytest.raises(ValueError, match="records: must be at least one"):
         predictor([])
@@ -131,6 +131,11 @@ def test_what_was_handed_out_early_is_not_overtaken():
     assert makespan([Made(str(index)) for index in range(5)], [1.0, 1.0, 1.0, 1.0, 9.0], 2) == 11.0
 
 
+def at(clock):
+    """A machine with nothing beside."""
+    return Speed(clock, clock)
+
+
 def known(speed=None, beside=None):
     run = {"wall_seconds": 30.0, "calibration": speed, "memory": {"own": 0.5, "other": 0.25}}
     trials = {str(n): Ran("work", {"n": n}, float(n), flops=100.0 * n, speed=speed) for n in (1, 2)}
@@ -140,25 +145,25 @@ def known(speed=None, beside=None):
 def test_a_run_is_its_trials_on_its_workers_and_what_stands_beside_them():
     missing = [Made("a", {"n": 1}), Made("b", {"n": 2}), Made("c", {"n": 2})]
     about = {"study": "made", "preset": "laptop", "total": 5}
-    found = estimate_run(known(0.001, beside=8.0), missing, jobs=1, speed=0.002, **about)
-    assert found.trial_seconds == pytest.approx(2 * 5)  # this machine is half as fast as that of the records
-    assert found.seconds == pytest.approx(2 * 5 + 3 * HANDLING * 0.002 + 2 * 8)
+    found = estimate_run(known(0.001, beside=8.0), missing, jobs=1, speed=at(0.002), **about)
+    assert found.trial_seconds == approx(2 * 5)  # this machine is half as fast as that of the records
+    assert found.seconds == approx(2 * 5 + 3 * HANDLING * 0.002 + 2 * 8)
     assert (found.trials, found.stored, found.to_compute, found.calibrated) == (5, 2, 3, True)
     assert found.memory == {"own": 0.5, "other": 0.25} and found.unknown == {}
-    two = estimate_run(known(0.001, beside=8.0), missing, jobs=2, speed=0.001, **about)
-    assert two.seconds == pytest.approx(3 + 2 * HANDLING * 0.001 + STARTING * 0.001 + 8)
-    old = estimate_run(known(), missing, jobs=1, speed=0.002, **about)
-    assert old.trial_seconds == pytest.approx(5) and not old.calibrated
-    assert old.seconds == pytest.approx(5 + 3 * HANDLING * 0.002 + 30)
+    two = estimate_run(known(0.001, beside=8.0), missing, jobs=2, speed=at(0.001), **about)
+    assert two.seconds == approx(3 + 2 * HANDLING * 0.001 + STARTING * 0.001 + 8)
+    old = estimate_run(known(), missing, jobs=1, speed=at(0.002), **about)
+    assert old.trial_seconds == approx(5) and not old.calibrated
+    assert old.seconds == approx(5 + 3 * HANDLING * 0.002 + 30)
 
 
 def test_what_was_never_run_is_not_invented():
     other = Made("b", function="made:never")
-    about = {"study": "made", "preset": "laptop", "jobs": 1, "speed": 0.001}
+    about = {"study": "made", "preset": "laptop", "jobs": 1, "speed": at(0.001)}
     none = estimate_run(Past(), [other], total=1, **about)
     assert none.seconds is None and none.unknown == {"never": 1} and none.memory is None
     part = estimate_run(known(), [Made("a", {"n": 1}), other], total=2, **about)
-    assert part.unknown == {"never": 1} and part.seconds == pytest.approx(1 + 2 * HANDLING * 0.001 + 30)
+    assert part.unknown == {"never": 1} and part.seconds == approx(1 + 2 * HANDLING * 0.001 + 30)
 
 
 def test_another_network_or_device_than_was_ever_run_is_unknown_and_another_number_is_not():
@@ -174,9 +179,9 @@ def test_another_network_or_device_than_was_ever_run_is_unknown_and_another_numb
     about = {"study": "made", "preset": "paper", "total": 4, "jobs": 1, "speed": None}
     found = estimate_run(past, missing, **about)
     assert found.unknown == {"work with network=resnet": 1, "work with device=cuda": 2}
-    assert found.seconds == pytest.approx(found.trial_seconds + 30) and found.trial_seconds == pytest.approx(4.0)
+    assert found.seconds == approx(found.trial_seconds + 30) and found.trial_seconds == approx(4.0)
     assert estimate_run(past, missing[1:], **about).seconds is None
-    assert _operations(past, missing) == (pytest.approx(100.0), 1)
+    assert _operations(past, missing) == (approx(100.0), 1)
 
 
 def test_trials_that_run_together_are_told_by_their_like_alone():
@@ -188,21 +193,21 @@ def test_trials_that_run_together_are_told_by_their_like_alone():
         "b": Ran("work", {"n": 1}, 2.0, speed=0.001, together="cpu"),
     }
     past = Past(trials, [("laptop", {"wall_seconds": 30.0}, 0)])
-    about = {"study": "made", "preset": "laptop", "total": 4, "jobs": 2, "speed": 0.002}
+    about = {"study": "made", "preset": "laptop", "total": 4, "jobs": 2, "speed": at(0.002)}
     alone, together = ([Made(key, {"n": 1}, batched=how) for key in "wxyz"] for how in (None, cpu))
-    assert estimate_run(past, alone, **about).trial_seconds == pytest.approx(4 * 8 * 2)
+    assert estimate_run(past, alone, **about).trial_seconds == approx(4 * 8 * 2)
     found = estimate_run(past, together, **about)
-    assert found.trial_seconds == pytest.approx(4 * 2 * 2) and (found.together, found.jobs) == (4, 2)
+    assert found.trial_seconds == approx(4 * 2 * 2) and (found.together, found.jobs) == (4, 2)
     there = [Made(key, {"n": 1}, batched=cuda) for key in "wxyz"]
     found = estimate_run(past, there, **about)
     assert found.seconds is None and found.unknown == {"work together on cuda": 4} and found.together == 0
     past.trials["c"] = Ran("work", {"n": 1}, 0.5, speed=0.001, together="cuda")
     found = estimate_run(past, there, **about)
-    assert found.trial_seconds == pytest.approx(4 * 0.5) and not found.calibrated
-    assert found.jobs == 1 and found.seconds == pytest.approx(2 + 4 * HANDLING * 0.002 + 30), "all in one process"
+    assert found.trial_seconds == approx(4 * 0.5) and not found.calibrated
+    assert found.jobs == 1 and found.seconds == approx(2 + 4 * HANDLING * 0.002 + 30), "all in one process"
     past.trials["d"] = Ran("play", {"n": 1, "device": "cuda"}, 3.0, speed=0.001)
     asked = [Made("p", {"n": 1, "device": "cuda"}, function="made:play")]
-    assert estimate_run(past, asked, **about).trial_seconds == pytest.approx(3.0)
+    assert estimate_run(past, asked, **about).trial_seconds == approx(3.0)
 
 
 # What versions recorded -----------------------------------------------------------------------------------------
@@ -247,7 +252,7 @@ def test_time_beside_the_trials(written):
     written(3, "", 0, wall_seconds=60.0)
     assert past(written.project, "made", NAMES).beside("laptop", None) == 40.0
     written(4, "", 5, calibration=0.001, estimate={"beside": 12.0})
-    assert past(written.project, "made", NAMES).beside("laptop", 0.003) == pytest.approx(36.0)
+    assert past(written.project, "made", NAMES).beside("laptop", 0.003) == approx(36.0)
     assert past(written.project, "made", NAMES).beside("smoke", None) == 12.0
 
 
@@ -258,13 +263,13 @@ def test_what_other_machines_computed_is_no_time_beside_the_trials(written):
     written(1, "", 5, calibration=0.001, estimate=taken, memory=here)
     taken = {"seconds": None, "took": 3600.0, "beside": 3600.0, "trials": 0}
     written(2, "", 5, calibration=None, estimate=taken, memory=there)
-    assert past(written.project, "made", NAMES).beside("laptop", 0.001) == pytest.approx(12.0)
+    assert past(written.project, "made", NAMES).beside("laptop", 0.001) == approx(12.0)
     assert past(written.project, "made", NAMES).memory("laptop") == {"own": 0.5, "other": 2.0}
     written(3, "", 5, calibration=0.001, estimate={"seconds": None, "took": 90.0, "beside": 13.0, "trials": 5})
-    assert past(written.project, "made", NAMES).beside("laptop", 0.001) == pytest.approx(13.0)
+    assert past(written.project, "made", NAMES).beside("laptop", 0.001) == approx(13.0)
     written(4, "", 5, calibration=None, estimate={"took": 3600.0, "beside": 14.0, "trials": 5}, memory=there)
     found = past(written.project, "made", NAMES)
-    assert found.beside("laptop", 0.001) == pytest.approx(14.0) and found.memory("laptop") == here
+    assert found.beside("laptop", 0.001) == approx(14.0) and found.memory("laptop") == here
 
 
 def test_a_version_that_cannot_be_read_is_passed_over(written):
@@ -295,26 +300,57 @@ def test_what_a_preset_can_decide_is_what_its_newest_run_with_these_parameters_t
 
 def test_the_machine_is_measured_in_steps_and_gibibytes():
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    assert 1e-6 < calibrate(0.01) < 10
+    speed = calibrate(0.05)
+    assert 1e-6 < speed.busy <= 1.05 * speed.clock < 10
     assert torch.equal(torch.random.get_rng_state(), state) and torch.get_num_threads() == threads
     assert 0.01 < peak_memory()["own"] < 1000
 
 
 def test_a_longer_run_has_the_machine_measured_for_longer(monkeypatch):
     looks = []
-    monkeypatch.setattr(_estimate, "calibrate", lambda seconds=SECONDS: looks.append(seconds) or 0.001 * len(looks))
+    monkeypatch.setattr(_estimate, "calibrate", lambda seconds=SECONDS: looks.append(seconds) or at(0.001 * len(looks)))
 
     def estimate(amount, speed=None):
-        seconds = None if amount is None else amount * (speed or 1)
+        seconds = None if amount is None else amount * (speed.clock if speed else 1)
         return Estimate("made", "laptop", 1, 1, 0, 1, seconds, 1.0, 0.0, speed=speed)
 
     for amount, wanted in ((None, [SECONDS]), (50e3, [SECONDS]), (100e3, [SECONDS, 1.5]), (1e6, [SECONDS, MOST])):
         looks.clear()
         found = _calibrated(partial(estimate, amount), [Made("a")])
-        assert looks == wanted and found.speed == 0.001 * len(wanted)
+        assert looks == wanted and found.speed == at(0.001 * len(wanted))
     looks.clear()
-    assert _calibrated(partial(estimate, 1e6), [Made("a")], 0.5).speed == 0.5
+    assert _calibrated(partial(estimate, 1e6), [Made("a")], at(0.5)).speed == at(0.5)
     assert _calibrated(partial(estimate, 1e6), []).speed is None and not looks
+
+
+def test_what_others_took_of_a_core_while_a_trial_was_recorded_does_not_count():
+    """A trial recorded in a busy hour, on a machine measured in one, is foretold as it would be in a quiet one."""
+    body = {"function": "made:work", "parameters": {"n": 1}, "seconds": 30.0, "busy_seconds": 8.0, "value": {}}
+    run = {"calibration": 0.003, "busy_calibration": 0.002}
+    quiet = {"function": "made:work", "parameters": {"n": 1}, "seconds": 8.0, "value": {}}
+    recorded = [(body, run), (body, {"calibration": 0.003}), (quiet, run), (body, {})]
+    assert [(ran.seconds, ran.speed) for ran in (ran_of(*one) for one in recorded)] == [
+        (8.0, 0.002),
+        (30.0, 0.003),  # from when it was not measured
+        (8.0, 0.003),
+        (30.0, None),
+    ]
+    past = Past({"a": ran_of(body, run)}, [])
+    about = {"study": "made", "preset": "laptop", "total": 1, "jobs": 1}
+    assert estimate_run(past, [Made("b", {"n": 1})], speed=Speed(0.002, 0.002), **about).trial_seconds == approx(8)
+    assert estimate_run(past, [Made("b", {"n": 1})], speed=Speed(0.006, 0.002), **about).trial_seconds == approx(24)
+
+
+def test_a_trial_is_recorded_with_the_time_that_a_core_was_busy_with_it(tmp_path):
+    store = Store(tmp_path)
+    trials = [Trial(f"{__name__}:half_idle", {}, seed) for seed in range(2)]
+    for result in run_trials(trials, store=store, jobs=1):
+        assert result.body["busy_seconds"] < 0.15 < result.seconds
+
+
+def half_idle(*, seed):
+    time.sleep(0.2)
+    return {}
 
 
 # In a report ----------------------------------------------------------------------------------------------------
@@ -400,7 +436,7 @@ def offering(checkout, enter, monkeypatch):
 def test_a_forecast_knows_the_trials_that_ran_together(offering):
     trials = offering.module("tiny").plan(seeds=3, seconds=0.0, dataset="none")
     run_trials(batched(trials, "cpu"), store=Store(), jobs=1)
-    about = {"preset": "smoke", "jobs": 1, "speed": 0.001}
+    about = {"preset": "smoke", "jobs": 1, "speed": at(0.001)}
     found = forecast(offering, "tiny", device="cpu", **about)
     assert (found.stored, found.to_compute) == (3, 0)
     found = forecast(offering, "tiny", **about)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from ._batched import batched, on_cuda
-from ._machine import calibrate, peak_memory
+from ._machine import Speed, calibrate, peak_memory
 from ._past import Past, names_of, past, ran_of
 from ._predict import computed_by, predictor
 from ._project import Project
@@ -60,7 +60,7 @@ class Estimate:
     flops: float | None = None
     flops_of: int = 0
     memory: Mapping[str, float] | None = None
-    speed: float | None = None
+    speed: Speed | None = None
     calibrated: bool = False
     decides: tuple[str, ...] = ()
     main: tuple[str, ...] = ()
@@ -68,11 +68,12 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
-        return asdict(self) | {"decides": list(self.decides), "main": list(self.main)}
+        lists = {"decides": list(self.decides), "main": list(self.main)}
+        return asdict(self) | lists | {"speed": self.speed.clock if self.speed else None}
 
 
 def estimate_run(
-    known: Past, missing: Sequence[Trial], *, study: str, preset: str, total: int, jobs: int, speed: float | None
+    known: Past, missing: Sequence[Trial], *, study: str, preset: str, total: int, jobs: int, speed: Speed | None
 ) -> Estimate:
     """The estimate of a run whose `missing` trials, in the order of `run_trials`, are to be computed.
 
@@ -80,7 +81,8 @@ def estimate_run(
     or together on its kind of device, at this machine's speed where the record tells its own, unless nothing like it
     was recorded; then the order in which `run_trials` hands them out is gone through (`makespan`).
     """
-    records = {kind: known.of(*kind, speed) for kind in {_kind(trial) for trial in missing}}
+    now = speed.clock if speed else None
+    records = {kind: known.of(*kind, now) for kind in {_kind(trial) for trial in missing}}
     guess = {kind: predictor(found) for kind, found in records.items() if found}
     said = {kind: computed_by(found) for kind, found in records.items() if found}
     strange = [_strange(trial, said.get(_kind(trial))) for trial in missing]
@@ -88,11 +90,11 @@ def estimate_run(
         0.0 if unlike else guess[_kind(trial)](trial.parameters) for trial, unlike in zip(missing, strange, strict=True)
     ]
     jobs = 1 if on_cuda(missing) else min(jobs, len(missing))
-    handling = HANDLING * speed if speed else 0.0
+    handling = HANDLING * now if now else 0.0
     computing = makespan(missing, [seconds + handling for seconds in taken], jobs)
-    if missing and jobs > 1 and speed:
-        computing += STARTING * speed
-    beside = known.beside(preset, speed)
+    if missing and jobs > 1 and now:
+        computing += STARTING * now
+    beside = known.beside(preset, now)
     return Estimate(
         study,
         preset,
@@ -111,7 +113,7 @@ def estimate_run(
     )
 
 
-def _calibrated(estimate: Callable[..., Estimate], missing: Sequence[Trial], speed: float | None = None) -> Estimate:
+def _calibrated(estimate: Callable[..., Estimate], missing: Sequence[Trial], speed: Speed | None = None) -> Estimate:
     """`estimate(speed=...)` at this machine's speed, measured unless it is given or nothing is to be computed."""
     if speed or not missing:
         return estimate(speed=speed)
@@ -176,7 +178,7 @@ def forecast(
     jobs: int,
     store: Store | None = None,
     device: str | None = None,
-    speed: float | None = None,
+    speed: Speed | None = None,
 ) -> Estimate:
     """What `run_study` would cost with these arguments; nothing is run, fetched or written.
 
@@ -197,7 +199,7 @@ def forecast(
     keys = {trial.key for trial in planned} | {trial.key for trial in missing}
     known = past(project, study, names_of([*planned, *missing]))
     for result in filter(None, map(store.get, keys)):
-        known.trials.setdefault(result.key, ran_of(result.body))
+        known.trials.setdefault(result.key, ran_of(result.body, {}))
     about = {"study": study, "preset": preset, "total": len(keys), "jobs": jobs}
     found = _calibrated(partial(estimate_run, known, missing, **about), missing, speed)
     flops, counting = _operations(known, missing)
@@ -281,7 +283,7 @@ class Watch:
         return f"{took}, estimated {least}{duration(self.estimate.seconds)}"
 
     def record(self) -> dict[str, Any]:
-        """For run.json: calibration, estimate and memory, up to now.
+        """For run.json: calibration, on the clock and busy, estimate and memory, up to now.
 
         estimate: seconds that the run took, of these beside the trials, and how many trials were computed; where it
         was foretold, the seconds that were expected (None: never run), in how many processes, whether all records
@@ -296,7 +298,8 @@ class Watch:
                 "calibrated": foretold.calibrated,
                 "unknown": dict(foretold.unknown),
             }
-        return {"calibration": foretold.speed if foretold else None, "estimate": told, "memory": peak_memory()}
+        clock, busy = foretold and foretold.speed or (None, None)
+        return {"calibration": clock, "busy_calibration": busy, "estimate": told, "memory": peak_memory()}
 
 
 def _kind(trial: Trial) -> tuple[str, str | None]:

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from statistics import mean
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +18,20 @@ SECONDS = 0.8
 _STEPS = 10
 
 
-def calibrate(seconds: float = SECONDS) -> float:
-    """Seconds of one training step of a small network on one thread, as it is on this machine at the moment.
+class Speed(NamedTuple):
+    """Seconds of one training step of a small network on one thread: on the clock, as this machine is at the moment,
+    and those that a core was busy, which leave out what other work took of it."""
+
+    clock: float
+    busy: float
+
+
+def calibrate(seconds: float = SECONDS) -> Speed:
+    """How fast this machine is.
 
     A perceptron 784-300-10, batches of 60 random pictures, plain gradient descent; the mean over all steps in about
-    `seconds`, since a machine that is now fast, now slow takes its mean. Two of these numbers compare two machines, or
-    one machine idle and busy. Draws from a generator of its own.
+    `seconds`, since a machine that is now fast, now slow takes its mean. Two of these compare two machines, or one
+    machine idle and busy. Draws from a generator of its own.
     """
     g = torch.Generator().manual_seed(0)
     x, y = torch.randn(60, 784, generator=g), torch.arange(60) % 10
@@ -33,7 +42,7 @@ def calibrate(seconds: float = SECONDS) -> float:
     with _single_thread():
         until = time.perf_counter() + seconds
         while not taken or time.perf_counter() < until:
-            started = time.perf_counter()
+            started, busy = time.perf_counter(), time.thread_time()
             for _ in range(_STEPS):
                 hidden = F.relu(F.linear(x, *weights[:2]))
                 loss = F.cross_entropy(F.linear(hidden, *weights[2:]), y)
@@ -41,8 +50,9 @@ def calibrate(seconds: float = SECONDS) -> float:
                 with torch.no_grad():
                     for weight, gradient in zip(weights, gradients, strict=True):
                         weight -= 0.01 * gradient
-            taken.append((time.perf_counter() - started) / _STEPS)
-    return mean(taken[1:] or taken)  # the first includes what is set up once
+            taken.append((time.perf_counter() - started, time.thread_time() - busy))
+    steady = taken[1:] or taken  # the first includes what is set up once
+    return Speed(*(mean(column) / _STEPS for column in zip(*steady, strict=True)))
 
 
 def peak_memory() -> dict[str, float]:

@@ -24,7 +24,8 @@ _UNREADABLE = OSError, EOFError, ValueError, KeyError, TypeError, AttributeError
 class Ran:
     """A recorded trial: name of its function, parameters, seconds, operations where it counted them, the speed of the
     machine (`calibrate`) where that is known, and the kind of device on which it ran together with others, if it did;
-    the seconds are its share of theirs then."""
+    the seconds are its share of theirs then. Seconds and speed are both those on the clock or, where they were
+    recorded, both those that a core was busy."""
 
     function: str
     parameters: Mapping[str, Any]
@@ -98,8 +99,7 @@ def past(project: Project, study: str, parameters: Mapping[str, Iterable[str]]) 
         with suppress(*_UNREADABLE):
             run = json.loads((version.path / "run.json").read_text("utf-8"))
             counts = json.loads((version.path / "results.json").read_text("utf-8"))["trials"]
-            speed = _number(run.get("calibration"))
-            new = dict(_recorded(version, speed, parameters)) if parameters else {}
+            new = dict(_recorded(version, run, parameters)) if parameters else {}
             for key, ran in new.items():
                 if key not in found.trials or found.trials[key].seconds != ran.seconds:
                     found.trials[key] = ran
@@ -126,13 +126,14 @@ def by_engine(run: Mapping[str, Any]) -> bool:
     return isinstance(told, Mapping) and (timed(run) is None or "seconds" not in told)
 
 
-def _recorded(version: Version, speed: float | None, parameters: Mapping[str, Iterable[str]]):
+def _recorded(version: Version, run: Mapping[str, Any], parameters: Mapping[str, Iterable[str]]):
     """(key, Ran) of a version's trials, from its records or else from its table, which has neither lists nor what is
     no parameter told from what is one."""
     if (version.path / RECORDS).is_file():
         for key, body in read_records(version.path / RECORDS).items():
-            yield key, ran_of(body, speed)
+            yield key, ran_of(body, run)
         return
+    speed = _number(run.get("calibration"))
     with (version.path / "trials.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             cells = {name: row.get(f"{name}_parameter", row.get(name)) for name in parameters.get(row["function"], ())}
@@ -140,11 +141,14 @@ def _recorded(version: Version, speed: float | None, parameters: Mapping[str, It
             yield row["key"], Ran(row["function"], said, float(row["seconds"]), _flops(row), speed)
 
 
-def ran_of(body: Mapping[str, Any], speed: float | None = None) -> Ran:
-    """A trial as the store or a version's records have it."""
+def ran_of(body: Mapping[str, Any], run: Mapping[str, Any]) -> Ran:
+    """A trial as the store or a version's records have it, computed by a run whose run.json is this, or {}."""
     name = body["function"].partition(":")[2]
     together = (body.get("batched") or {}).get("device")
-    return Ran(name, body["parameters"], float(body["seconds"]), _flops(body["value"]), speed, together)
+    seconds, speed = float(body["seconds"]), _number(run.get("calibration"))
+    if (busy := _number(body.get("busy_seconds"))) and (then := _number(run.get("busy_calibration"))):
+        seconds, speed = busy, then
+    return Ran(name, body["parameters"], seconds, _flops(body["value"]), speed, together)
 
 
 def names_of(trials: Iterable[Any]) -> dict[str, set[str]]:

@@ -172,6 +172,7 @@ _LABELS = {
 }
 _ELSEWHERE = {
     "batched",
+    "busy_calibration",
     "calibration",
     "changed",
     "claims",

@@ -133,11 +133,13 @@ def execute(trial: Trial, store: Store) -> str:
     taken = trial.parameters.keys() | needs.keys()
     offer = offered(function, taken, store.checkpoint(trial.key))
     with _single_thread(), _exact(trial.parameters.get("device")), offer as given:
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.thread_time()
         value = dict(function(seed=trial.seed, **trial.parameters, **needs, **given))
-        seconds = time.perf_counter() - started + sum(checkpoint.seconds for checkpoint in given.values())
+        seconds, busy = time.perf_counter() - started, time.thread_time() - busy
     _check_code(trial, function)
-    _keep(trial, value, seconds, store)
+    if before := sum(checkpoint.seconds for checkpoint in given.values()):
+        busy = None  # of earlier attempts only the time on the clock is known
+    _keep(trial, value, seconds + before, busy, store)
     for checkpoint in given.values():
         checkpoint.drop()
     return trial.key
@@ -153,14 +155,14 @@ def execute_together(trials: list[Trial], store: Store) -> None:
     _check_code(trials[0], single, trials[1:])
     calls = [{"seed": trial.seed, **trial.parameters, **_needs(trial, store)} for trial in trials]
     with _single_thread():
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.thread_time()
         try:
             values = [dict(value) for value in function(calls, device=how.device)]
         except torch.OutOfMemoryError:
             if len(trials) == 1:
                 raise
             values = None
-        seconds = (time.perf_counter() - started) / len(trials)
+        seconds, busy = (time.perf_counter() - started) / len(trials), (time.thread_time() - busy) / len(trials)
     if values is None:  # out here the error no longer holds what filled the memory
         middle = len(trials) // 2
         execute_together(trials[:middle], store)
@@ -168,7 +170,7 @@ def execute_together(trials: list[Trial], store: Store) -> None:
         return
     _check_code(trials[0], single, trials[1:])
     for trial, value in zip(trials, values, strict=True):
-        _keep(trial, value, seconds, store, batched=how_it_ran(how.device, len(trials)))
+        _keep(trial, value, seconds, busy, store, batched=how_it_ran(how.device, len(trials)))
 
 
 def _needs(trial: Trial, store: Store) -> dict[str, Result]:
@@ -179,8 +181,9 @@ def _needs(trial: Trial, store: Store) -> dict[str, Result]:
     return needs
 
 
-def _keep(trial: Trial, value: dict, seconds: float, store: Store, **more) -> None:
-    """Store what a trial returned."""
+def _keep(trial: Trial, value: dict, seconds: float, busy: float | None, store: Store, **more) -> None:
+    """Store what a trial returned, and its seconds: on the clock, and those that a core was busy with it, which others'
+    work on this machine does not lengthen (None: not known)."""
     tensors = value.pop("tensors", None)
     body = {
         "function": trial.function,
@@ -190,6 +193,7 @@ def _keep(trial: Trial, value: dict, seconds: float, store: Store, **more) -> No
         "stack": numeric_stack() | trial.libraries,
         "value": value,
         "seconds": seconds,
+        "busy_seconds": busy,
         **more,
     }
     store.put(trial.key, body, tensors)
