@@ -67,8 +67,8 @@ def train_many(
     masks: boolean (True is kept) by parameter name, the same names for all; pruned weights, their gradients and their
       optimizer state are exactly zero throughout.
 
-    On a CPU it pays for perceptrons; a convolutional network, whose members become groups of a grouped convolution, is
-    about as fast trained alone. How far from `steps`: see `fit_many`.
+    On a CPU it pays for perceptrons; a convolutional network, whose members become groups of a grouped convolution,
+    takes about as long alone. How far it is from `steps`: see `fit_many`.
     Raises ValueError when lengths or architectures differ, for another optimizer, and for less than one step.
     """
     check_members(models, learning_rates=learning_rates, masks=masks)
