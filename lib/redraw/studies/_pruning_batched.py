@@ -5,10 +5,10 @@ are shares of the group's. Every network of the study is taken, those with batch
 are each member's own. They train where the group runs, whatever `device` their recipes name; where a group does not fit
 into the memory of a device it is halved.
 
-What a group brings depends on the network. A perceptron takes one batched product a layer: eight LeNet-300-100 take
-about two thirds of the time of eight single runs on a CPU. The members of a convolutional network become groups of
-grouped convolutions, which on a CPU take about as long as one network after the other. On CUDA neither has been
-measured for this study; a network that fills the device by itself, as ResNet-18 may, gains nothing there.
+What a group brings depends on the network. A perceptron takes one batched product a layer, which is faster than single
+runs on a CPU too. The members of a convolutional network become groups of grouped convolutions, which on a CPU take
+about as long as one network after the other. On CUDA neither has been measured for this study; a network that fills the
+device by itself, as ResNet-18 may, gains nothing there.
 """
 
 import time
