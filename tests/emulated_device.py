@@ -2,10 +2,10 @@
 
 What CUDA refuses is refused here: operations on tensors of two devices, random numbers on the device from a generator
 of the CPU, `numpy()` of what is not on the CPU. So code meant for a GPU can be run, to the same numbers, where there is
-none. It says nothing about kernels, memory, streams and graphs.
+none. It says nothing about kernels, memory and streams; of graphs what `taped` does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -58,6 +58,51 @@ def emulated_cuda() -> Iterator[None]:
             yield
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(before)
+
+
+def taped(work: Callable[[], None], device: torch.device | None = None) -> Callable[[], None]:
+    """In the place of `redraw.training._replay.replayed`: `work`, and after three calls what its fourth computed, again
+    and again, as a CUDA graph does it: on the same tensors, with the numbers and by the branches of that call. As there
+    it is an error to fetch a number from the device while it is recorded."""
+    tape, calls = _Tape(), 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        if calls <= 3:
+            work()
+        elif calls == 4:
+            with tape:
+                work()
+        else:
+            tape.replay()
+
+    return call
+
+
+class _Tape(TorchDispatchMode):
+    """The operations of what runs under it, and their repetition."""
+
+    def __init__(self):
+        super().__init__()
+        self.done = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is aten._local_scalar_dense.default:
+            raise RuntimeError("operation not permitted while it is recorded: a number is fetched from the device")
+        out = function(*args, **(kwargs or {}))
+        self.done.append((function, args, kwargs or {}, out))
+        return out
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        for function, args, kwargs, out in self.done:
+            again = function(*args, **kwargs)
+            if any(value.alias_info for value in function._schema.returns):
+                continue  # a view, or its own argument
+            for old, new in zip(tree_leaves(out), tree_leaves(again), strict=True):
+                if isinstance(old, torch.Tensor):
+                    old.copy_(new)
 
 
 def _run(function, args, kwargs):

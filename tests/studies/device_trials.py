@@ -5,17 +5,19 @@ A process of its own, since the device stays registered with torch for as long a
 
 import json
 import sys
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
 import torch
 
 from redraw import data
 from redraw.models import resnet_18
-from redraw.studies import _pruning_trials, _rewound, data_diet, late_rewinding
+from redraw.studies import _pruning_batched, _pruning_trials, _rewound, data_diet, late_rewinding
+from redraw.training import _many
+from redraw.training._replay import replayed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from emulated_device import DEVICE, OnDevice, emulated_cuda
+from emulated_device import DEVICE, OnDevice, emulated_cuda, taped
 
 torch.set_num_threads(1)
 chance = torch.Generator().manual_seed(0)
@@ -41,6 +43,8 @@ def split(name, seed, device):
     return data.Dataset(name=name, classes=10, **{part: value.to(device) for part, value in parts.items()})
 
 
+# Where steps are recorded on CUDA they are here.
+_many.replayed = lambda work, device: (replayed if device.type == "cpu" else taped)(work, device)
 _rewound.dataset_of = split
 _pruning_trials._arrays = lambda name, device: tuple(part.to(device) for part in ARRAYS[name])
 data_diet._arrays = ARRAYS.get
@@ -53,8 +57,8 @@ class Result(dict):
     """What a later trial takes of an earlier one: its values, and `tensors`."""
 
 
-def both(function, **given):
-    """The trial's result here; `found` has what another device makes of it."""
+def both(function, apart=0.0, **given):
+    """The trial's result here; `found` has what another device makes of it, if its tensors are further `apart`."""
     values = {}
     for device in ("cpu", DEVICE):
         with emulated_cuda():
@@ -63,7 +67,8 @@ def both(function, **given):
     tensors, others = here.pop("tensors", {}), there.pop("tensors", {})
     wrong = [name for name in here if "seconds" not in name and here[name] != there[name]]
     wrong += [f"{name} is left on the device" for name in others if isinstance(others[name], OnDevice)]
-    wrong += [name for name in tensors if not wrong and not torch.equal(tensors[name], others[name])]
+    like = partial(torch.allclose, rtol=0.0, atol=apart) if apart else torch.equal
+    wrong += [name for name in tensors if not wrong and not like(tensors[name], others[name])]
     name = f"{function.__module__}:{function.__name__}".removeprefix("redraw.studies.")
     found[name] = "; ".join(filter(None, [found.get(name, ""), *wrong]))
 
@@ -104,6 +109,30 @@ def at_init():
         both(trials.evolved, method=method, remaining=0.2, every=2, **recipe)
 
 
+def side_by_side(function):
+    """What takes trials that run together as one."""
+
+    @wraps(function)
+    def records(*, seed, device, calls):
+        values = function([{"seed": seed + i, "device": device, **call} for i, call in enumerate(calls)], device)
+        tensors = {f"{i}.{n}": v for i, one in enumerate(values) for n, v in one.pop("tensors", {}).items()}
+        return {f"{i}.{n}": v for i, one in enumerate(values) for n, v in one.items()} | {"tensors": tensors}
+
+    return records
+
+
+def together(network, dataset):
+    tickets, trained = map(side_by_side, (_pruning_batched.tickets, _pruning_batched.trained))
+    recipe = {"network": network, "dataset": dataset, "steps": 9, "rewind": 5, "batch_size": 20, "learning_rate": 0.1}
+    rounding = 1e-6  # learning rates that are scheduled are of single precision there
+    dense = both(tickets, rounding, calls=[{"round": 0, "rate": 0.5, **recipe}] * 2)
+    first = Result(all_seconds=1.0, all_flops=1)
+    first.tensors = {n.removeprefix("0."): v for n, v in dense.tensors.items() if n.startswith("0.")}
+    both(tickets, rounding, calls=[{"round": 1, "rate": 0.5, "previous": first, **recipe}] * 2)
+    more = {"rewound": True, "masks_of": "ltr", "level": 1, "found": first, **recipe}
+    both(trained, calls=[{"check": check, **more} for check in ("none", "shuffle", "reinit")])
+
+
 def diet(network, dataset, **more):
     recipe = {"dataset": dataset, "network": network, "examples": 40, "steps": 4, "batch_size": 10} | more
     recipe |= {"learning_rate": 0.05, "noise": 0.1}
@@ -122,6 +151,8 @@ late("lenet", "adam", "flat", augment=False)
 late("small_resnet", "sgd", "grey", augment=False)
 late("resnet_20", "sgd", "colour", augment=True)
 at_init()
+together("lenet_300_100", "flat")
+together("strided_conv", "grey")
 diet("mlp", "flat", augment=False)
 diet("resnet_18", "colour", augment=True)
 print(json.dumps(found))

@@ -37,7 +37,7 @@ from redraw.pruning import (
 )
 from redraw.seeds import generator
 from redraw.training import batches, evaluate, steps
-from redraw.workbook import Result
+from redraw.workbook import Batched, Result
 
 NETWORKS = {
     "lenet_300_100": lenet_300_100,
@@ -203,6 +203,14 @@ def _train(
     survivors = {"kept": masks.kept, "remaining": masks.remaining, "survivors": masks.survivors()}
     costs = {"training_flops": operations, "training_steps": taken}
     return record | survivors | costs | _left(recipe, model, masks)
+
+
+# What `_pruning_batched` trains side by side: networks under masks that stay. Those of one group take the same steps;
+# which masks they have, who found them and where they start may differ.
+BATCHED = {
+    "ticket": Batched("redraw.studies._pruning_batched:tickets", ("round", "rate")),
+    "trained": Batched("redraw.studies._pruning_batched:trained", ("check", "masks_of", "level")),
+}
 
 
 # Layer collapse ---------------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ def plan(
 
     check_levels, steps: of the network and of the other one. Masks evolve every 100 steps, or sixteen times as often as
     training is long; Concrete Ticket Search takes half as many steps as training.
+    Networks under masks that were found come last: where they train side by side, all of them are ready by then.
     Raises ValueError for other than two of these, levels or names given twice or no level, networks that cannot take
     the dataset's inputs or that are one, a batch of more than its examples, or steps that are too few.
     """
@@ -93,7 +94,8 @@ def plan(
         for one in other:
             trials += [_dense(one, seed), *_pruned(one, "random", check_levels[1], seed)]
             trials += [trial for method in checks for trial in _checks(one, method, check_levels[1], seed)]
-    return list({trial.key: trial for trial in trials}.values())
+    once = {trial.key: trial for trial in trials}.values()
+    return sorted(once, key=lambda trial: trial.function == f"{TRIALS}:trained")
 
 
 def _dense(common: dict, seed: int) -> Trial:

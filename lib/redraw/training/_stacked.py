@@ -25,7 +25,8 @@ def stacked(models: Sequence[nn.Module], device: torch.device) -> tuple[dict[str
 @torch.no_grad()
 def unstack(models: Sequence[nn.Module], *state: Tensors) -> None:
     """Write the m-th of the stacked tensors back into the m-th network."""
-    values = {name: value.cpu() for part in state for name, value in part.items()}
+    device = next(iter(_named(models[0]).values())).device
+    values = {name: value.to(device) for part in state for name, value in part.items()}
     for m, model in enumerate(models):
         for name, own in _named(model).items():
             own.copy_(values[name][m])
