@@ -19,6 +19,7 @@ COLUMNS = {
     "sweep": ("N", "D", "lr", "batch", "loss"),
 }
 OPTIONS = {"delta": ("surface", "saturating"), "threshold": ("sweep",)}  # which kinds take them
+MOST_PARAMETERS = 3  # of a law of a sweep: c, p and q
 MAY_DIVERGE = "loss"  # of a sweep: runs without a finite loss are left out, and counted
 
 
@@ -53,10 +54,11 @@ def predictions(params: float, tokens: float, law: str | None = None, loss: floa
         try:
             rows.append(_prediction(optimal_hyperparameters, params, tokens, name, loss, level))
         except ScalingError as error:
+            said = str(error).replace("N, D, loss:", "params, tokens, loss:").replace("N: must", "params: must")
             if law is not None:
-                raise FitError(str(error).replace("N: must", "params: must")) from None
+                raise FitError(said) from None
             rows.append({"law": name, "lr": None, "lr_interval": None, "batch": None, "batch_interval": None,
-                         "notes": [str(error).replace("N: must", "params: must")]})  # fmt: skip
+                         "notes": [said]})  # fmt: skip
     for row in rows:
         known = LAWS[row["law"]]
         row |= {"source": known.source, "lr_formula": known.lr_formula, "batch_formula": known.batch_formula}
@@ -120,7 +122,8 @@ def fit_file(
 
     columns: where the file's names differ, "N=params,loss=val_loss"; for kind power, the ones to use, the target last
     ("width,tokens,loss"). delta: of the Huber loss, for surface and saturating. threshold: which runs of a cell of a
-    sweep count as its best. None is the fit's own default. Raises FitError on anything that is not right.
+    sweep count as its best. None is the fit's own default. An error or interval that cannot be told is None, and a
+    warning says why; an open end of an interval is None. Raises FitError on anything that is not right.
     """
     if kind not in KINDS:
         raise FitError(f"kind: must be one of {', '.join(KINDS)}, not {kind!r}")
@@ -139,10 +142,28 @@ def fit_file(
         except ScalingError as error:
             raise FitError(f"{path}: {error}") from None
     told = list(dict.fromkeys(str(warning.message) for warning in caught))
+    found["parameters"] = {name: _told(row) for name, row in found["parameters"].items()}
+    if lost := [name for name, row in found["parameters"].items() if row["interval"] is None]:
+        few = found.get("cells", math.inf) <= MOST_PARAMETERS
+        why = "it takes more cells (N and D) than parameters to see how much cells differ" if few else _NO_SPREAD
+        told.append(f"no interval of {', '.join(lost)}: {why}")
     if dropped:
         told.append(f"{dropped} runs without a finite loss were left out")
     head = {"file": Path(path).name, "kind": kind, "law": KINDS[kind].partition(";")[0]}
     return head | {"runs": len(next(iter(table.values())))} | found | {"warnings": told}
+
+
+_NO_SPREAD = "what the law leaves over of these runs is too little to tell a spread from"
+
+
+def _told(row: Mapping) -> dict:
+    """An estimate with its error and interval as JSON has them: None for what is no finite number, an open end of the
+    interval too, and for an interval that is none."""
+    estimate, error = (value if math.isfinite(value) else None for value in (row["estimate"], row["standard_error"]))
+    if any(math.isnan(end) for end in row["interval"]):
+        return {"estimate": estimate, "standard_error": None, "interval": None}
+    ends = [end if math.isfinite(end) else None for end in row["interval"]]
+    return {"estimate": estimate, "standard_error": error, "interval": ends}
 
 
 def _wanted(kind: str, columns: str) -> dict[str, str]:
@@ -160,6 +181,10 @@ def _wanted(kind: str, columns: str) -> dict[str, str]:
         if not equals or ours not in wanted or not theirs:
             raise FitError(f"columns: must be NAME=COLUMN with NAME one of {', '.join(wanted)}, not {part!r}")
         wanted[ours] = theirs
+    named = [part.partition("=")[0].strip() for part in given]
+    for names, what in ((named, "NAME"), (list(wanted.values()), "COLUMN")):
+        if len(set(names)) < len(names):
+            raise FitError(f"columns: must give each {what} once, got {', '.join(names)}")
     return wanted
 
 
@@ -245,13 +270,13 @@ def _power(table: dict) -> dict:
 def _sweep(table: dict, **options: float) -> dict:
     from redraw.scaling import cell_minima, fit_step_law, sweep_table
 
-    cell = [f"N={N:.6g} D={D:.6g}" for N, D in zip(table["N"], table["D"], strict=True)]
+    cell = [f"N={N!r} D={D!r}" for N, D in zip(table["N"], table["D"], strict=True)]
     runs = sweep_table(cell, *(table[name] for name in COLUMNS["sweep"]))
     fit = fit_step_law(runs, **options)
     edges = int(cell_minima(runs)["edge"].sum())
-    parameters = {f"lr {name}": value for name, value in _exponents(fit.lr).items()}
-    parameters |= {f"batch {name}": value for name, value in _exponents(fit.batch).items()}
-    parameters["batch, with N too: N"] = _exponents(fit.batch_full)["N"]
+    parameters = {f"lr {name}": value for name, value in _exponents(fit.lr, fit.cells).items()}
+    parameters |= {f"batch {name}": value for name, value in _exponents(fit.batch, fit.cells).items()}
+    parameters["batch, with N too: N"] = _exponents(fit.batch_full, fit.cells)["N"]
     return {
         "parameters": parameters,
         "interval": "95 % t, clustered by cell",
@@ -261,7 +286,12 @@ def _sweep(table: dict, **options: float) -> dict:
     }
 
 
-def _exponents(fit) -> dict:
+def _exponents(fit, cells: float = math.inf) -> dict:
+    """The parameters of a power law. As many cells as parameters are fitted exactly, and leave no spread between them
+    to see: errors that are clustered by cell would come out as nothing, and are unknown."""
+    if cells <= len(fit.names):
+        unknown = {"standard_error": math.nan, "interval": (math.nan, math.nan)}
+        return {name: {"estimate": fit[name]} | unknown for name in fit.names}
     return {
         name: {"estimate": fit[name], "standard_error": fit.standard_errors[name], "interval": fit.interval(name)}
         for name in fit.names
@@ -289,9 +319,13 @@ def fit_table(found: Mapping):
     title = f"{found['file']}: {found['runs']:,} runs, {found['law']}"
     table = Table("parameter", "estimate", "standard error", found["interval"], title=escape(title))
     for name, row in found["parameters"].items():
-        low, high = row["interval"]
+        estimate, error, interval = row["estimate"], row["standard_error"], row["interval"] or [math.nan] * 2
+        low, high = (bound if end is None else end for bound, end in zip((-math.inf, math.inf), interval, strict=True))
         table.add_row(
-            escape(name), f"{row['estimate']:.5g}", f"{row['standard_error']:.2g}", f"{low:.4g} to {high:.4g}"
+            escape(name),
+            "beyond all numbers" if estimate is None else f"{estimate:.5g}",
+            "unknown" if error is None else f"{error:.2g}",
+            "none" if row["interval"] is None else f"{low:.4g} to {high:.4g}",
         )
     told = {"file", "runs", "law", "kind", "parameters", "interval", "warnings"}
     facts = [f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in found.items() if name not in told]

@@ -137,6 +137,20 @@ def test_a_torn_middle_line_is_an_error(journal, training, space):
     assert journal.read_bytes() == before and not training.calls
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"trial": 1}, {"end": None}, {"config": None}, {"from": 3}, {"value": "low"}, {"info": [1]}],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_a_line_that_is_no_evaluation_is_told_in_one_line(journal, changed):
+    head, first, *rest = journal.read_text().splitlines()
+    line = changed if "trial" in changed else json.loads(first) | changed
+    journal.write_text("\n".join([head, json.dumps(line), *rest]) + "\n")
+    with pytest.raises(SearchError, match="no evaluation of a search") as caught:
+        read_journal(journal)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["my notes", "my notes\n", '{"a": 1}\n', "[1]\n2\n"])
 def test_another_file_is_never_written_over(tmp_path, training, space, text):
     path = tmp_path / "notes.txt"

@@ -79,6 +79,11 @@ def test_intervals_widen_with_the_level():
         ((1e9, float("inf")), "tokens: must be a finite number greater than 0, not inf"),
         ((1e9, 1e9, "chinchilla"), "law: must be one of step, openai,"),
         ((1e9, 1e9, None, -2.0), "loss: must be greater than 0, not -2"),
+        ((1e9, 1e9, "minicpm", 1e-80), "params, tokens, loss: must be where the minicpm law gives a batch above 0"),
+        (
+            (1e300, 1e300, "deepseek"),
+            "params, tokens, loss: must be where the deepseek law gives a learning rate above",
+        ),
         ((1e9, 1e9, None, None, 1.0), "level: must be between 0 and 1, not 1"),
     ],
 )
@@ -150,6 +155,55 @@ def test_a_sweep_gives_the_laws_of_learning_rate_and_batch_and_counts_what_diver
     assert "6 runs without a finite loss were left out" in found["warnings"]
 
 
+def sweep_of(path, cells):
+    """A noisy bowl of 7 by 7 runs in each of `cells`, (N, D)."""
+    rng, columns = np.random.default_rng(0), {name: [] for name in ("N", "D", "lr", "batch", "loss")}
+    for N, D in cells:
+        for i in range(-3, 4):
+            for j in range(-3, 4):
+                loss = SURFACE(N, D) * np.exp(0.01 * (i * i + j * j) + 0.004 * rng.standard_normal())
+                row = (N, D, 10 * N**-0.5 * D**0.1 * 2.0**i, 3 * D**0.5 * 2.0**j, loss)
+                for name, value in zip(columns, row, strict=True):
+                    columns[name].append(value)
+    return csv_of(path, **columns)
+
+
+def test_cells_that_a_law_fits_exactly_tell_no_spread(tmp_path):
+    """Three cells and three parameters: errors clustered by cell would be nothing, whatever the runs are."""
+    cells = [(1e6, 1e8), (4e6, 1e8), (1e6, 4e8), (4e6, 4e8), (4e6, 1e9)]
+    found = fit_file(sweep_of(tmp_path / "few.csv", cells[:3]), "sweep", threshold=0.02)
+    for name in ("lr c", "lr N", "lr D", "batch, with N too: N"):
+        row = found["parameters"][name]
+        assert (row["standard_error"], row["interval"]) == (None, None) and np.isfinite(row["estimate"])
+    assert found["parameters"]["batch D"]["interval"] is not None, "two parameters, three cells"
+    assert any("no interval of lr c, lr N, lr D" in said and "more cells" in said for said in found["warnings"])
+    json.dumps(found, allow_nan=False)
+    assert "unknown" in shown(fit_table(found)) and "none" in shown(fit_table(found))
+    more = fit_file(sweep_of(tmp_path / "more.csv", cells), "sweep", threshold=0.02)
+    assert all(row["standard_error"] > 1e-6 for name, row in more["parameters"].items() if name.startswith("lr"))
+    assert not any("no interval" in said for said in more["warnings"])
+
+
+def test_cells_that_nearly_agree_are_cells_of_their_own(tmp_path):
+    cells = [(N, D) for N in (10_000_001, 10_000_002, 2e7) for D in (1e8, 4e8)]
+    assert fit_file(sweep_of(tmp_path / "t.csv", cells), "sweep", threshold=0.02)["cells"] == 6
+
+
+@pytest.mark.parametrize("kind, columns", [("surface", ("N", "D", "loss")), ("saturating", ("x", "loss"))])
+@pytest.mark.parametrize("flat", [True, False])
+def test_runs_without_any_spread_give_json_and_say_so(tmp_path, kind, columns, flat):
+    """Where nothing is left over there are no errors: None, where NaN was no JSON."""
+    x = np.geomspace(1e2, 1e5, 12)
+    y = np.full(12, 2.0) if flat else 1.7 + 400 / x**0.34
+    values = {"N": x, "D": x[::-1], "x": x, "loss": y}
+    found = fit_file(csv_of(tmp_path / "t.csv", **{name: values[name] for name in columns}), kind)
+    json.dumps(found, allow_nan=False)
+    lost = [name for name, row in found["parameters"].items() if row["interval"] is None]
+    assert lost or kind == "surface" or not flat  # else rounding leaves a spread over, or not
+    assert not lost or any(f"no interval of {', '.join(lost)}" in said for said in found["warnings"])
+    assert "nan to nan" not in shown(fit_table(found))
+
+
 def test_weak_ground_is_warned_of(tmp_path):
     N = np.array([1e7, 1e8] * 6)
     D = np.repeat([1e9, 1e10, 1e11], 4)
@@ -195,6 +249,8 @@ def test_bad_files_get_one_line(tmp_path, content, message):
         ("surface", "N", "columns: must be NAME=COLUMN with NAME one of N, D, loss, not 'N'"),
         ("surface", "M=params", "columns: must be NAME=COLUMN with NAME one of N, D, loss, not 'M=params'"),
         ("surface", "N=width", "must have the column 'width' once"),
+        ("surface", "N=params,N=D", "columns: must give each NAME once, got N, N"),
+        ("surface", "N=params,loss=D", "columns: must give each COLUMN once, got params, D, D"),
         ("power", "params", "columns: must name at least one predictor and then the target, each once"),
         ("power", "val,val", "columns: must name at least one predictor and then the target, each once"),
         ("power", "y=val", "columns: must be names of the file's columns for kind power"),

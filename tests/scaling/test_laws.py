@@ -85,6 +85,21 @@ def test_a_law_beyond_its_end_is_refused():
         optimal_hyperparameters(1e11, 1e12, law="openai")
 
 
+@pytest.mark.parametrize(
+    ("law", "arguments"),
+    [
+        ("deepseek", {"N": 1e300, "D": 1e300}),  # a compute that is too large for one
+        ("openai", {"N": 1e9, "D": 1e10, "loss": 1e-100}),
+        ("minicpm", {"N": 1e9, "D": 1e10, "loss": 1e100}),
+    ],
+)
+def test_what_is_too_large_or_small_for_a_number_is_refused(law, arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScalingWarning)
+        with pytest.raises(ScalingError, match=f"{law} law gives a (learning rate|batch) above 0.*, not (0|inf)$"):
+            optimal_hyperparameters(**arguments, law=law)
+
+
 def test_rule_from_fit_predicts_both():
     N, D = (a.ravel() for a in np.meshgrid([1e8, 1e9], [1e9, 1e10, 1e11]))
     rule = rule_from_fit(fit_power_law({"N": N, "D": D}, N**-0.5 * D**0.2), fit_power_law({"D": D}, 3 * D**0.5))

@@ -72,7 +72,7 @@ def test_average_parameter_count_closed_forms():
     assert average_parameter_count(t * 1e10, n) == pytest.approx(
         0.25 * 1e9 + 0.5 * (2e8 + 8e8 / 4) + 0.25 * 2e8, rel=1e-6
     )
-    for tokens in ([0, 2, 1], [1, 1, 1]):
+    for tokens in ([0, 2, 1], [1, 1, 1], ["0", "a", "2"], [0, 1], [0, None, 2]):
         with pytest.raises(ScalingError, match="tokens"):
             average_parameter_count(tokens, [1, 1, 1])
 

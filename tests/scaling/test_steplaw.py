@@ -72,6 +72,14 @@ def test_near_optimal_and_minima(bowl_sweep):
     assert cell_minima(cut)["edge"].any()
 
 
+def test_minima_of_tables_put_together(bowl_sweep):
+    """Two tables under each other have every label twice, and a label is no run."""
+    runs = bowl_sweep()
+    parts = [part.reset_index(drop=True) for _, part in runs.groupby("cell")]
+    pd.testing.assert_frame_equal(cell_minima(pd.concat(parts)), cell_minima(runs))
+    pd.testing.assert_frame_equal(cell_minima(runs.sample(frac=1, random_state=0)), cell_minima(runs))
+
+
 def test_authors_rule_recovers_a_known_law(bowl_sweep):
     runs = bowl_sweep(octave=0.125)  # on half octaves the grid itself moves the exponents by a few hundredths
     fit = fit_step_law(runs, replicates=100)

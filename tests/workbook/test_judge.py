@@ -230,6 +230,25 @@ def test_bootstrap_tests_and_limits_agree():
     assert judge_stats.Bootstrap(0.0, draws, 3).above(-1e9) == 0.125
 
 
+@pytest.mark.parametrize("bound, outcome, needed", [(0.4, "inconclusive", 5), (0.5, "inconclusive", None)])
+def test_bootstrap_draws_that_are_all_alike_are_judged_too(bound, outcome, needed):
+    """Three units that agree: at best a chance of 1 / 8; and five would do, if the bound is not where they agree."""
+    verdict = rule(beyond("exponent", ">", bound), Samples.bootstrap(0.5, np.full(300, 0.5), seeds=3))
+    assert (verdict.outcome, verdict.strength.seeds_needed) == (outcome, needed)
+    assert verdict.strength.interval == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize("level", [0.95, 0.99, 0.995])
+def test_the_units_that_a_bootstrap_needs_can_close_its_interval(level):
+    """However strong the effect: with fewer units, or with too few draws for them, no limit closes at all."""
+    draws = np.random.default_rng(4).normal(50.0, 1.0, 999)
+    verdict = judge(beyond("exponent", ">", 0.0), Samples.bootstrap(50.0, draws, seeds=3), scope="reduced", level=level)
+    needed = verdict.strength.seeds_needed
+    assert verdict.outcome == "inconclusive" and needed is not None
+    closes = [judge_stats.Bootstrap(50.0, np.sort(draws), n).above(0.0) <= 1 - level for n in (needed - 1, needed)]
+    assert closes == [False, True]
+
+
 # censoring
 
 

@@ -224,7 +224,7 @@ def test_a_claim_over_tasks_is_not_told_to_take_more_seeds(project, publish, mak
     found = power_of(project, "lottery_ticket", "L2a")
     words = " ".join(found.words)
     assert found.over == "tasks" and found.seeds_needed and found.more and found.command is found.core_seconds is None
-    assert f"{found.seeds_needed} tasks would decide it" in words and "more seeds are no more of them" in words
+    assert f"{found.seeds_needed} tasks would decide it" in words and "how many tasks there are: `redraw show" in words
     assert re.search(r"open at \d+ tasks", words) and not re.search(r"\d seeds", words)
 
 

@@ -100,14 +100,18 @@ def read_journal(path: str | os.PathLike) -> "pd.DataFrame":
     value (NaN if it failed), error, seconds on the wall clock, whatever the method notes (rung, bracket, round), and
     config.<name> for each hyperparameter. The header is the frame's `attrs`.
 
-    Raises SearchError: no such file; a line that is not a journal's (a torn last line is dropped with a warning).
+    Raises SearchError: no such file; a line that is not a journal's (a torn last line is dropped with a warning), or
+    no evaluation.
     """
     path = Path(path)
     if not path.is_file():
         raise SearchError(f"journal: {path} does not exist")
     lines, _ = _parse(path)
     header = dict(lines[0]) if lines else {}
-    out = to_frame(lines[1:], header.get("space", ()))
+    try:
+        out = to_frame(lines[1:], header.get("space", ()))
+    except (KeyError, TypeError, AttributeError, ValueError):  # edited by hand: JSON, and yet no evaluation
+        raise SearchError(f"journal: {path} has a line that is no evaluation of a search") from None
     out.attrs = header
     return out
 

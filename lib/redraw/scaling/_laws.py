@@ -19,7 +19,7 @@ class Law:
     """One published law. lr, batch (tokens): rules of (N, D, loss), or None where the source defines none.
 
     N: parameters without vocabulary; D: training tokens; loss: nats per token. ranges: quantity ("N", "D",
-    "C", "loss") to the (low, high) it was fitted on. lr_covariance, batch_covariance: of the logs of
+    "C") to the (low, high) it was fitted on. lr_covariance, batch_covariance: of the logs of
     (coefficient, exponents), where the authors released their bootstraps; logs: the quantities those
     exponents act on. rests_on: where the numbers come from, and where that differs from the comparison table
     of the Step Law paper. needs_loss: the rule asks for a loss.
@@ -163,9 +163,8 @@ def optimal_hyperparameters(
     what each rests on). loss: expected final loss in nats per token, which the batch sizes of openai and
     minicpm need; without it that batch is None, with a note. level: of the intervals.
 
-    Warns (ScalingWarning) when N, D, their compute or the loss lie outside the range the law was fitted on.
-    Raises ScalingError on an unknown law, non-positive N, D or loss, or a law that gives no positive learning
-    rate there.
+    Warns (ScalingWarning) when N, D or their compute lie outside the range the law was fitted on. Raises
+    ScalingError on an unknown law, non-positive N, D or loss, or a law that gives no positive and finite value there.
     """
     if law not in LAWS:
         raise ScalingError(f"law: must be one of {', '.join(LAWS)}, not {law!r}")
@@ -181,12 +180,15 @@ def optimal_hyperparameters(
         warnings.warn("; ".join(notes), ScalingWarning, stacklevel=2)
     if chosen.batch is not None and chosen.needs_loss and L is None:
         notes.append(f"the batch size of the {law} law is a function of the final loss; give loss")
-    lr = None if chosen.lr is None else float(chosen.lr(N, D, L))
-    if lr is not None and lr <= 0:
+    defined = {"learning rate": chosen.lr, "batch": None if chosen.needs_loss and L is None else chosen.batch}
+    found = {what: None if rule is None else _value(rule, N, D, L) for what, rule in defined.items()}
+    lr, batch = found["learning rate"], found["batch"]
+    if lr is not None and lr < 0:
         raise ScalingError(f"N: must be below the {law} law's limit, its learning rate at N = {N:.3g} is not positive")
-    batch = None
-    if chosen.batch is not None and not (chosen.needs_loss and L is None):
-        batch = float(chosen.batch(N, D, L))
+    for what, value in found.items():
+        if value is not None and not 0 < value < np.inf:
+            where = f"the {law} law gives a {what} above 0 and finite, not {value:g}"
+            raise ScalingError(f"N, D, loss: must be where {where}")
     z = stats.norm.ppf((1 + level) / 2)
     return Hyperparameters(
         lr, batch,
@@ -194,6 +196,13 @@ def optimal_hyperparameters(
         _interval(batch, [1.0, np.log(D)], chosen.batch_covariance, z),
         law, level, tuple(notes),
     )  # fmt: skip
+
+
+def _value(rule: Rule, N: float, D: float, loss: float | None) -> float:
+    try:
+        return float(rule(N, D, loss))
+    except OverflowError:
+        return np.inf
 
 
 def _interval(centre, design, covariance, z):

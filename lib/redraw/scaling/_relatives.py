@@ -140,7 +140,7 @@ def average_parameter_count(tokens, parameters) -> float:
     Source: Jin et al., The Journey Matters, ICLR 2025.
     """
     parameters = column("parameters", parameters)
-    tokens = column("tokens", np.asarray(tokens, np.float64), positive=False, size=len(parameters))
+    tokens = column("tokens", tokens, positive=False, size=len(parameters))
     if len(tokens) < 2 or (np.diff(tokens) < 0).any() or tokens[-1] <= tokens[0]:
         raise ScalingError("tokens: must be at least 2 points that never fall and end above where they start")
     return float(np.trapezoid(parameters, tokens) / (tokens[-1] - tokens[0]))

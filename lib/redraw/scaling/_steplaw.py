@@ -90,7 +90,8 @@ def cell_minima(runs: pd.DataFrame) -> pd.DataFrame:
     edge: the best lr or batch is the smallest or largest tried in its cell, so the optimum may lie beyond the
     grid.
     """
-    groups = _check(runs).groupby("cell", sort=True)
+    runs = _check(runs).reset_index(drop=True)  # of tables put together an index holds a label twice
+    groups = runs.groupby("cell", sort=True)
     best = runs.loc[groups["loss"].idxmin()].set_index("cell")
     span = groups[["lr", "batch"]].agg(["min", "max"])
     best["runs"] = groups.size()

@@ -195,17 +195,24 @@ class Bootstrap:
         return max(p, 0.5**self.n)
 
     def limits(self, alpha: float) -> tuple[float, float]:
-        if alpha < 0.5**self.n:
-            return -math.inf, math.inf
-        share = float(ndtr(math.sqrt(self.n / (self.n - 1)) * stdtrit(self.n - 1, alpha)))
-        rank = math.floor(share * (len(self.draws) + 1) + 1e-9)
-        if rank < 1:
-            return -math.inf, math.inf
-        return float(self.draws[rank - 1]), float(self.draws[-rank])
+        rank = self._rank(alpha, self.n)
+        return (float(self.draws[rank - 1]), float(self.draws[-rank])) if rank else (-math.inf, math.inf)
+
+    def _rank(self, alpha: float, n: int) -> int:
+        """Which draw from either end is the limit with n units; 0 where so few close no limit at this level."""
+        if alpha < 0.5**n:
+            return 0
+        share = float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, alpha)))
+        return math.floor(share * (len(self.draws) + 1) + 1e-9)
 
     def power(self, bound: float, alpha: float, n: int, above: bool) -> float:
+        if not self._rank(alpha, n):
+            return 0.0
+        effect = self.estimate - bound if above else bound - self.estimate
         se = float(self.draws.std()) * math.sqrt(self.n / n)
-        return _t_power(self.estimate - bound, se, n - 1, alpha, above)
+        if se <= 1e-12 * max(1.0, abs(self.estimate)):  # all draws alike: they lie beyond the bound, or they do not
+            return float(effect > 0)
+        return _t_power(effect, se, n - 1, alpha, True)
 
 
 Estimate = TMean | CensoredMean | SignMedian | Bootstrap

@@ -90,7 +90,7 @@ def power_of(project: Project, study: str, claim: str, *, preset: str | None = N
     cost = _cost(card, version, parameters, table, found, cores or default_jobs())
     if asked.over != "seeds":
         cost = {"more": cost.get("more")}
-    status, words = _words(found, cost, asked.over)
+    status, words = _words(found, cost, asked.over, study)
     return Power(
         **about,
         status=status,
@@ -157,7 +157,7 @@ def _drift(card: Card, run: dict, claim: Claim) -> tuple[str, ...]:
     return ("The claim has changed in the card since that version; this is by the card as it is now.",)
 
 
-def _words(found: Outlook, cost: dict, over: str) -> tuple[Status, tuple[str, ...]]:
+def _words(found: Outlook, cost: dict, over: str, study: str) -> tuple[Status, tuple[str, ...]]:
     verdict, seeds = found.verdict, how_many(found.seeds, over)
     chance = f"{found.power:.0%}" if found.power is not None else ""
     if verdict.outcome != "inconclusive":
@@ -169,7 +169,7 @@ def _words(found: Outlook, cost: dict, over: str) -> tuple[Status, tuple[str, ..
     if found.power is None:
         return "open", (
             f"The claim is open at {seeds}: {told_of('; '.join(verdict.remarks), over)}.",
-            *_price(found, cost, over),
+            *_price(found, cost, over, study),
         )
     points = {"reproduced": "holds", "contradicted": "fails"}[found.towards]
     words = [f"The claim is open at {seeds}. What was seen points to a claim that {points}."]
@@ -179,17 +179,17 @@ def _words(found: Outlook, cost: dict, over: str) -> tuple[Status, tuple[str, ..
             f"The effect sits at the margin: more than {MOST_SEEDS} {over} would be needed; more are no way out."
         )
         return "at_the_margin", tuple(words)
-    return "open", (*words, *_price(found, cost, over))
+    return "open", (*words, *_price(found, cost, over, study))
 
 
-def _price(found: Outlook, cost: dict, over: str) -> list[str]:
+def _price(found: Outlook, cost: dict, over: str, study: str) -> list[str]:
     if not cost.get("more"):
         return []
     words = [f"{found.needed} {over} would decide it with a chance of {POWER:.0%}: {cost['more']} more."]
     if found.power is None:
         words = [f"{found.needed} {over} are the fewest that show a spread: {cost['more']} more."]
     if over != "seeds":
-        return [*words, f"The study's parameters decide how many {over} there are; more seeds are no more of them."]
+        return [*words, f"The study's parameters decide how many {over} there are: `redraw show {study}` lists them."]
     if cost.get("core_seconds") is not None:
         words.append(
             f"They cost {_time(cost['core_seconds'])} on one core ({_time(cost['seconds_per_seed'])} a seed, all of "
