@@ -31,8 +31,8 @@ class Ruling:
     """One row of the claims table, every field ready to be read; `open` shows the remarks unfolded.
 
     sentence: the verdict and what it follows from, in words. over: what its `seeds`, as results.json calls them, are.
-    place, basis, notes: as the card has them now, as long as the claim means what it meant, so that a word that was
-    put right is right on every page. plain: the ruling as results.json has it.
+    statement, place, basis, notes: as the card has them now, as long as the claim means what it meant, so that a word
+    that was put right is right on every page. plain: the ruling as results.json has it.
     """
 
     id: str
@@ -129,7 +129,7 @@ def _ruling(id: str, plain: Mapping, claim: Claim | None, card: Card, pictures: 
         id=id,
         outcome=str(plain.get("outcome", "not_tested")),
         scope=str(plain.get("scope", "")),
-        statement=str(plain.get("statement") or (claim.statement if claim else id)),
+        statement=str(plain.get("statement") or (words.statement if words else id)),
         place=_place({} if same else plain, words, card),
         paper=str(plain.get("paper", claim.paper if claim else "")),
         main=bool(claim and claim.main),
