@@ -649,7 +649,7 @@ def test_the_opening_says_at_which_scale_and_what_was_not_tested(make_version, m
     soup = report_of(make_version, make_card)
     scale = " ".join(soup.find(class_="scale").text.split())
     assert "Scope reduced: smaller than the paper" in scale and "rounds 9 (paper: 24)" in scale
-    assert "Of 4 parameters 2 are not as in the paper's protocol" in scale
+    assert "Of 4 parameters 2 are not as in the preset paper (the paper's protocol" in scale
     left_out = [link.text for link in soup.find(class_="scale")("a", href=re.compile("^#claim-"))]
     assert left_out == ["L6", "L7"], "in the order of the claims"
     quantities = [" ".join(finding.find(class_="of").text.split()) for finding in soup(class_="finding")]
