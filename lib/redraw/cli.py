@@ -22,7 +22,8 @@ from redraw.workbook._project import default_jobs
 from redraw.workbook._startup import importing, without_compiler, without_uri_grammar
 from redraw.workbook._versions import find_records, find_version
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help=__doc__.splitlines()[0])
+ABOUT = "Runs the studies of training-science papers again and rules on their claims. Begin with `redraw list`."
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help=ABOUT)
 data_app = typer.Typer(no_args_is_help=True, help="Datasets: what there is, where it comes from, whether it is intact.")
 app.add_typer(data_app, name="data")
 

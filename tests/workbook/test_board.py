@@ -197,6 +197,20 @@ def test_a_later_run_that_leaves_a_claim_out_does_not_unsay_it(reports, make_ver
     assert [link["href"] for link in page.select(".preset a")] == ["lottery_ticket/0003-laptop-cccc3333/report.html"]
 
 
+def test_the_board_says_what_was_measured_and_where_it_holds(reports, make_version, make_card):
+    card = make_card()
+    make_version(card)
+    page = read(write_board(reports, [card]))
+
+    def found(id):
+        return " ".join(page.find(id=f"lottery_ticket.{id}").find(class_="found").text.split())
+
+    assert "ticket over dense" in found("L1") and "where the claim holds, from" in found("L1")
+    assert "comparisons" in found("L3") and "ticket >= dense" in found("L3"), "what is compared"
+    assert found("L1").endswith("laptop report 0001 on L1"), "two claims of a study may stand in different versions"
+    assert "smaller than the paper" in page.find(class_="reading").text
+
+
 def test_the_card_shows_the_figure_that_the_notebook_shows_first(reports, make_version, make_card):
     folder = make_version()
     (folder / "figures" / "aaa.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")

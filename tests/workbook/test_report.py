@@ -642,3 +642,39 @@ def test_labels_of_the_region_stay_inside_and_apart(value):
         spans = [(float(t["x"]) - 3.1 * len(t.text), float(t["x"]) + 3.1 * len(t.text)) for t in texts]
         assert len(spans) == 2 and spans[0][0] >= -0.1 and spans[1][1] <= 280.1
         assert spans[0][1] < spans[1][0]
+
+
+def test_the_opening_says_at_which_scale_and_what_was_not_tested(make_version, make_card):
+    """A verdict is not read without the network, the data and the claims that the run left out."""
+    soup = report_of(make_version, make_card)
+    scale = " ".join(soup.find(class_="scale").text.split())
+    assert "Scope reduced: smaller than the paper" in scale and "rounds 9 (paper: 24)" in scale
+    assert "Of 4 parameters 2 are not as in the preset paper (the paper's protocol" in scale
+    left_out = [link.text for link in soup.find(class_="scale")("a", href=re.compile("^#claim-"))]
+    assert left_out == ["L6", "L7"], "in the order of the claims"
+    quantities = [" ".join(finding.find(class_="of").text.split()) for finding in soup(class_="finding")]
+    assert quantities and all(text.startswith("Of ") for text in quantities), "what was measured beside the number"
+
+
+def test_words_put_right_in_the_card_are_right_on_the_page(make_version, make_card):
+    """Words follow the card as long as a claim means what it meant; with another criterion they are the run's own."""
+    folder = make_version(make_card())
+    results, run = (report.read_json(folder / name) for name in ("results.json", "run.json"))
+    claims = [claim.model_dump() for claim in make_card().claims]
+    for claim in claims:
+        claim |= {"notes": "put right", "place": "Table 9"}
+    claims[2]["criterion"]["bound"] = 0.9
+    rows = {row.id: row for row in report.rule_rows(results, run, make_card(claims=claims))}
+    assert rows["L1"].notes == "put right" and rows["L1"].place.endswith("Table 9")
+    assert claims[2]["id"] == "L2a" and rows["L2a"].notes != "put right" and "Table 9" not in rows["L2a"].place
+    assert rows["L1"].criterion == next(plain for plain in results["claims"] if plain["id"] == "L1")["criterion"]
+
+
+def test_letters_that_only_the_card_explains_are_not_shown(make_version, make_card):
+    missing = Samples.not_tested("this run trained no network for: a, b")
+    folder = make_version(make_card(), samples={"L2a": missing})
+    results, run = (report.read_json(folder / name) for name in ("results.json", "run.json"))
+    row = next(row for row in report.rule_rows(results, run, make_card()) if row.id == "L2a")
+    assert row.sentence == "This run trained no network for it."
+    assert row.remarks == ("this run trained no network for it",)
+    assert row.criterion.startswith("a - b ") and row.holds_if.startswith("difference ")

@@ -44,7 +44,7 @@ def test_each_way_to_run_the_study_is_a_column(page, make_version):
     assert columns(soup) == [
         "paper 21 November 2026",
         "laptop 21 November 2026",
-        "laptop dataset=digits 21 November 2026",
+        "laptop dataset=digits also not as the preset today: lr=0.002 21 November 2026",
     ]
     links = [link["href"] for link in soup.select(".matrix thead a")]
     assert [link[:4] for link in links] == ["0002", "0004", "0003"], "the newest of each; more seeds are no other way"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ class Ruling:
     """One row of the claims table, every field ready to be read; `open` shows the remarks unfolded.
 
     sentence: the verdict and what it follows from, in words. over: what its `seeds`, as results.json calls them, are.
-    plain: the ruling as results.json has it.
+    statement, place, basis, notes: as the card has them now, as long as the claim means what it meant, so that a word
+    that was put right is right on every page. plain: the ruling as results.json has it.
     """
 
     id: str
@@ -66,6 +68,11 @@ class Ruling:
     def count(self) -> str:
         """How many values it rests on: 5 seeds, 9 tasks."""
         return how_many(self.seeds, self.over)
+
+    @property
+    def holds_if(self) -> str:
+        """The criterion with its two letters, which only the card explains, as the words that they stand for."""
+        return re.sub(r"^a / b\b", "ratio", re.sub(r"^a - b\b", "difference", self.criterion))
 
 
 def read_json(path: Path, missing: dict | None = None) -> dict[str, Any]:
@@ -107,7 +114,10 @@ def _claims_of(run: Mapping) -> list[Claim]:
 
 def _ruling(id: str, plain: Mapping, claim: Claim | None, card: Card, pictures: bool) -> Ruling:
     strength = plain.get("strength") or {}
-    over = next((claim.over for claim in card.claims if claim.id == id), "seeds")
+    today = next((claim for claim in card.claims if claim.id == id), None)
+    over = today.over if today else "seeds"
+    same = claim is not None and today is not None and claim.meaning() == today.meaning()
+    words = today if same else claim
     unit = str(plain.get("unit", claim.unit if claim else ""))
     measured, interval = plain.get("measured"), strength.get("interval")
     given = plain.get("reference", claim.reference.value if claim else None)
@@ -119,8 +129,8 @@ def _ruling(id: str, plain: Mapping, claim: Claim | None, card: Card, pictures: 
         id=id,
         outcome=str(plain.get("outcome", "not_tested")),
         scope=str(plain.get("scope", "")),
-        statement=str(plain.get("statement") or (claim.statement if claim else id)),
-        place=_place(plain, claim, card),
+        statement=str(plain.get("statement") or (words.statement if words else id)),
+        place=_place({} if same else plain, words, card),
         paper=str(plain.get("paper", claim.paper if claim else "")),
         main=bool(claim and claim.main),
         reference=printed,
@@ -129,18 +139,24 @@ def _ruling(id: str, plain: Mapping, claim: Claim | None, card: Card, pictures: 
         interval=between,
         metric=claim.metric if claim else "",
         criterion=str(plain.get("criterion") or ""),
-        basis=claim.criterion.basis if claim else "",
-        notes=claim.notes if claim else "",
+        basis=words.criterion.basis if words else "",
+        notes=words.notes if words else "",
         seeds=int(strength.get("seeds") or 0),
         over=over,
         p_value=_p_value(strength.get("p_value")),
         seeds_needed=strength.get("seeds_needed"),
-        remarks=tuple(told_of(str(remark), over) for remark in plain.get("remarks", ())),
+        remarks=_remarks(plain, over),
         open=plain.get("outcome") in _TELLING or bool(claim and claim.kind == "ordering"),
         picture=_picture(plain, claim, unit) if pictures else Markup(""),
-        sentence=_sentence(plain, claim, unit, written, between, printed),
+        sentence=_sentence(plain, claim, unit, written, between, printed, over),
         plain=plain,
     )
+
+
+def _remarks(plain: Mapping, over: str) -> tuple[str, ...]:
+    """The remarks in words: what varies by its name, and not the letters that a difference's networks have."""
+    said = [told_of(str(remark), over) for remark in plain.get("remarks", ())]
+    return tuple(re.sub(r"(trained no network) for: (a(, b)?|b)$", r"\1 for it", remark) for remark in said)
 
 
 def _decimals(plain: Mapping, claim: Claim | None) -> int | None:
@@ -248,9 +264,11 @@ _SIDES = {
 }
 
 
-def _sentence(plain: Mapping, claim: Claim | None, unit: str, measured: str, interval: str, reference: str) -> str:
+def _sentence(
+    plain: Mapping, claim: Claim | None, unit: str, measured: str, interval: str, reference: str, over: str = "seeds"
+) -> str:
     """The verdict and what it follows from, in words for the first screen."""
-    outcome, remarks = plain.get("outcome"), [str(remark) for remark in plain.get("remarks", ())]
+    outcome, remarks = plain.get("outcome"), _remarks(plain, over)
     if outcome in pages.UNTESTED or measured == "–":
         said = remarks[0] if remarks else "this run does not test it"
         return f"{said[:1].upper()}{said[1:]}."

@@ -30,10 +30,15 @@ _MADE_BY = (
 
 @dataclass(frozen=True)
 class Column:
-    """A way to run the study, by the newest version that ran it so: preset and the parameters changed from it."""
+    """A way to run the study, by the newest version that ran it so: preset and the parameters changed from it.
+
+    also: what else was not as the preset is today, since the preset has changed or a nuisance was, without which two
+    columns look more alike than they are.
+    """
 
     version: Version
     changed: str
+    also: str
     started: str
     rulings: dict[str, Ruling]
 
@@ -131,7 +136,8 @@ def _columns(card: Card, there: Sequence[Read]) -> list[Column]:
     for version, results, run in there:
         changed = _changed(card, version.preset, results, run)
         rulings = {ruling.id: ruling for ruling in rule_rows(results, run, card, pictures=False)}
-        newest[version.preset, changed] = Column(version, changed, str(results.get("started") or ""), rulings)
+        also = _also(card, version.preset, results, run)
+        newest[version.preset, changed] = Column(version, changed, also, str(results.get("started") or ""), rulings)
     strongest = [*reversed(PRESETS)]
     return sorted(newest.values(), key=lambda c: (strongest.index(c.version.preset), c.changed != "", c.version.number))
 
@@ -142,6 +148,13 @@ def _changed(card: Card, preset: str, results: Mapping, run: Mapping) -> str:
     named = run.get("changed")
     names = [name for name in values if not isinstance(named, list) or name in named]
     return ", ".join(f"{name}={_cut(shown(values[name]))}" for name in names if name != "seeds")
+
+
+def _also(card: Card, preset: str, results: Mapping, run: Mapping) -> str:
+    """The other parameters that are not as the preset has them today, seeds apart: `steps=1500`."""
+    named = run.get("changed")
+    values = overrides(card, preset, results.get("parameters") or {}) if isinstance(named, list) else {}
+    return ", ".join(f"{name}={_cut(shown(value))}" for name, value in values.items() if name not in {*named, "seeds"})
 
 
 def _cut(text: str) -> str:
