@@ -50,6 +50,26 @@ def test_the_last_rung_is_the_highest_fidelity_and_whole_numbers_stay_whole(spac
     assert sorted({e.fidelity for e in search.evaluations}) == pytest.approx([25 / 9, 25 / 3, 25])
 
 
+@pytest.mark.parametrize("eta", [1.5, 2.2, 2.5, 3, 3.5])
+def test_some_reach_the_last_rung_whatever_eta_is(space, eta):
+    """Rounded down rung by rung, 7 / 2.5 / 2.5 is nobody; of the 7 that began it is 7 / 2.5^2 = 1."""
+    for trials in (math.ceil(eta**2), math.ceil(eta**2) + 1, 20):
+        found = successive_halving(rate, space, trials=trials, low=1.0, high=eta**2, eta=eta, seed=0)
+        reached = [sum(e.info["rung"] == rung for e in found.evaluations) for rung in range(3)]
+        assert reached == [trials, math.floor(trials / eta + 1e-9), math.floor(trials / eta**2 + 1e-9)]
+    brackets = hyperband(rate, space, low=1.0, high=eta**3, eta=eta, seed=0).frame()
+    assert brackets.groupby("bracket")["fidelity"].max().tolist() == pytest.approx([eta**3] * 4)
+
+
+def test_where_most_fail_the_best_of_the_rest_is_still_trained_to_the_end(space):
+    def fails(config, fidelity, seed, state):
+        return (config["lr"] if config["lr"] <= bar else math.nan), fidelity
+
+    bar = sorted(e.config["lr"] for e in random_search(rate, space, trials=9, seed=0).evaluations)[1]
+    found = successive_halving(fails, space, trials=9, low=1, high=9, seed=0)
+    assert [e.fidelity for e in found.evaluations] == [1] * 9 + [3] * 2 + [9]
+
+
 def test_hyperbands_brackets_are_the_papers(space):
     """R = 81, eta = 3: ceil(5 / (s + 1) 3^s) configurations from 3^(4 - s) on."""
     frame = hyperband(rate, space, low=1, high=81).frame()

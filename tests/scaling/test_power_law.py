@@ -72,6 +72,21 @@ def test_cluster_errors_see_shared_effects():
     assert boot.standard_errors["D"] == pytest.approx(clustered.standard_errors["D"], rel=0.25)
 
 
+def test_as_many_clusters_as_parameters_tell_no_errors():
+    """Three cells and three parameters: whatever the runs, their cells are met exactly."""
+    rng = np.random.default_rng(0)
+    cells = np.array([[1e8, 1e9], [1e9, 1e9], [1e8, 1e10], [1e9, 1e10]])
+    for number in (3, 4):
+        cell = np.repeat(np.arange(number), 6)
+        y = np.exp(rng.normal(size=len(cell)))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            fit = fit_power_law({"N": cells[cell, 0], "D": cells[cell, 1]}, y, cluster=cell)
+        told = any("not identified" in str(warning.message) for warning in said)
+        assert (fit.interval("N") == (-np.inf, np.inf)) == (not fit.identified) == told == (number == 3)
+        assert fit.standard_errors["N"] > 1e-3 and fit.interval("c")[0] < fit["c"] < fit.interval("c")[1]
+
+
 @pytest.mark.parametrize("clustered", [False, True])
 def test_bootstrap_equals_the_plain_loop(clustered):
     N, D, y = noisy(5)

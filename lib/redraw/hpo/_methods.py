@@ -69,7 +69,8 @@ def rungs(low: float, high: float, eta: float) -> list[float]:
 
 
 def halving(sampler: Sampler, trials: int, levels: Sequence[float], eta: float, **info) -> Batches:
-    """Successive halving of `trials` new configurations: of those at each level the best 1 / eta go on to the next.
+    """Successive halving of `trials` new configurations: the best trials / eta^k of them, rounded down, go on to the
+    k-th level after the first (Li et al. 2018, algorithm 1).
 
     Ties go to the earlier trial; what failed never goes on.
     """
@@ -77,7 +78,8 @@ def halving(sampler: Sampler, trials: int, levels: Sequence[float], eta: float, 
     field = [pair for pair in proposed if pair is not None]
     origin = None
     for rung, level in enumerate(levels):
-        more, keep = rung + 1 < len(levels), math.floor(len(field) / eta + 1e-9)
+        # of all that began: rounding down what is left, rung by rung, may leave none for the last
+        more, keep = rung + 1 < len(levels), math.floor(len(proposed) / eta ** (rung + 1) + 1e-9)
         jobs = [Job(n, c, level, origin and (n, origin), more, {**info, "rung": rung}) for n, c in field]
         values = yield jobs
         for (n, _), value in zip(field, values, strict=True):

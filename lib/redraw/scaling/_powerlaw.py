@@ -86,7 +86,7 @@ def fit_power_law(predictors: Mapping[str, object], y, *, robust: bool = False, 
     predictors: columns by name, for example {"N": N, "D": D}; y: a positive column; any numeric types.
     cluster: one label a run; standard errors then allow any dependence within a cluster (statsmodels' cluster
     covariance with its small-sample factor, t with clusters - 1 degrees of freedom) instead of assuming
-    independent runs.
+    independent runs. With no more clusters than parameters they are infinite, since clusters show no spread then.
 
     Warns (ScalingWarning) when predictors are collinear or an exponent's standard error exceeds 1. Raises
     ScalingError on no predictors, fewer than two more points than exponents, a predictor with one distinct
@@ -116,6 +116,8 @@ def fit_power_law(predictors: Mapping[str, object], y, *, robust: bool = False, 
         result = _least_squares(log_y, X, cov_type="cluster", cov_kwds={"groups": labels})
         dof = int(labels.max())
     beta, covariance = np.asarray(result.params), np.asarray(result.cov_params())
+    if cluster is not None and dof < P:  # each cluster is fitted exactly, and its errors come out as nothing
+        covariance = np.diag(np.full(P, np.inf))
     residuals = log_y - X @ beta
     spread = np.sqrt(np.diag(covariance))
     doubts += [
