@@ -12,7 +12,7 @@ import torch
 from redraw.workbook import Batched, Store, Trial, TrialError, run_study, run_trials
 from redraw.workbook import _batched as batching
 from redraw.workbook import _trials as module
-from redraw.workbook._batched import MOST, batched, device_of, groups
+from redraw.workbook._batched import MOST, batched, device_of, groups, on_cuda
 from redraw.workbook._command import command
 from redraw.workbook._engines import engine_of
 from redraw.workbook._project import find_project
@@ -143,6 +143,20 @@ def test_where_trials_run_together(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         assert {asked: device_of(asked, engine_of("serial", None).has_cuda) for asked in expected} == expected
     assert device_of(False, None) is None  # then nobody is asked
+
+
+def test_what_trains_on_cuda_is_not_crowded_by_processes():
+    single, there = Trial(f"{MODULE}:single", {}, 0), Trial(f"{MODULE}:single", {"device": "cuda"}, 0)
+    (cpu,), (cuda,) = batched([number()], "cpu"), batched([number()], "cuda")
+    assert on_cuda([]) and on_cuda([cuda]) and on_cuda([there, cuda])
+    assert not any(map(on_cuda, ([there], [single, cuda], [cpu], [there, cpu])))
+
+
+def test_a_network_that_fills_a_device_runs_by_itself(functions, monkeypatch):
+    offer = dataclasses.replace(functions.BATCHED["number"], alone=("large",))
+    monkeypatch.setitem(functions.BATCHED, "number", offer)
+    small, large = batched([number(network="small"), number(network="large")], "cpu")
+    assert small.batched is not None and large.batched is None
 
 
 # Groups ---------------------------------------------------------------------------------------------------------

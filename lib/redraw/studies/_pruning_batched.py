@@ -1,14 +1,13 @@
 """The trials of `pruning_at_init` that train a network under masks that stay, many at once.
 
 The functions take the keyword arguments of each trial and return what its trial function returns, to rounding; times
-are shares of the group's. Every network of the study is taken, those with batch normalization too: running statistics
-are each member's own. They train where the group runs, whatever `device` their recipes name; where a group does not fit
-into the memory of a device it is halved.
+are shares of the group's. They train where the group runs, whatever `device` their recipes name; where a group does not
+fit into the memory of a device it is halved. Running statistics of batch normalization are each member's own.
 
 What a group brings depends on the network. A perceptron takes one batched product a layer, which is faster than single
 runs on a CPU too. The members of a convolutional network become groups of grouped convolutions, which on a CPU take
-about as long as one network after the other. On CUDA neither has been measured for this study; a network that fills the
-device by itself, as ResNet-18 may, gains nothing there.
+about as long as one network after the other. On CUDA neither has been measured for this study; ResNet-18, of which one
+fills a device, is not offered.
 """
 
 import time

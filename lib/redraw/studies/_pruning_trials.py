@@ -208,8 +208,8 @@ def _train(
 # What `_pruning_batched` trains side by side: networks under masks that stay. Those of one group take the same steps;
 # which masks they have, who found them and where they start may differ.
 BATCHED = {
-    "ticket": Batched("redraw.studies._pruning_batched:tickets", ("round", "rate")),
-    "trained": Batched("redraw.studies._pruning_batched:trained", ("check", "masks_of", "level")),
+    "ticket": Batched("redraw.studies._pruning_batched:tickets", ("round", "rate"), alone=("resnet_18",)),
+    "trained": Batched("redraw.studies._pruning_batched:trained", ("check", "masks_of", "level"), alone=("resnet_18",)),
 }
 
 

@@ -37,11 +37,13 @@ class Batched:
 
     function: "module:name" of what takes the calls and a device and returns their values (see the module).
     varying: the parameters in which its members may differ; all others must be the same, the seed need not.
+    alone: networks (values of the parameter `network`) that run one by one all the same, since one fills a device.
     device: where it runs, "cpu" or "cuda".
     """
 
     function: str
     varying: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
     device: str = "cpu"
 
     def material(self) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def batched(trials: Iterable["Trial"], device: str | None) -> list["Trial"]:
 
     def change(trial: "Trial") -> "Trial":
         if id(trial) not in made:
-            needs, offer = {name: change(need) for name, need in trial.needs.items()}, _offer(trial.function)
+            needs, offer = {name: change(need) for name, need in trial.needs.items()}, _offer(trial)
             if offer or any(needs[name] is not need for name, need in trial.needs.items()):
                 together = replace(offer, device=device) if offer else None
                 made[id(trial)] = replace(trial, needs=needs, batched=together)
@@ -81,9 +83,10 @@ def batched(trials: Iterable["Trial"], device: str | None) -> list["Trial"]:
     return [change(trial) for trial in trials]
 
 
-def _offer(function: str) -> Batched | None:
-    module, _, name = function.partition(":")
-    return getattr(import_module(module), "BATCHED", {}).get(name)
+def _offer(trial: "Trial") -> Batched | None:
+    module, _, name = trial.function.partition(":")
+    found = getattr(import_module(module), "BATCHED", {}).get(name)
+    return None if found and trial.parameters.get("network") in found.alone else found
 
 
 def groups(ready: Iterable["Trial"], workers: int) -> list[list["Trial"]]:
@@ -108,8 +111,11 @@ def _likeness(trial: "Trial") -> str:
 
 
 def on_cuda(trials: Sequence["Trial"]) -> bool:
-    """Whether all of them run together on CUDA: groups are then as large as can be, not one for each worker."""
-    return all(trial.batched is not None and trial.batched.device == "cuda" for trial in trials)
+    """Whether all of them train on CUDA and some of them together: processes would only crowd it, and groups are as
+    large as can be, not one for each worker."""
+    if trials and all(trial.batched is None for trial in trials):
+        return False
+    return all((t.batched.device if t.batched else t.parameters.get("device")) == "cuda" for t in trials)
 
 
 def how_it_ran(device: str, members: int) -> dict[str, Any]:
