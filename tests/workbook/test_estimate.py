@@ -86,8 +86,9 @@ def test_a_count_that_no_record_varies_is_proportional_and_a_rate_is_not():
 
 
 def test_records_of_a_known_machine_count_before_others_with_the_same_parameters():
-    records = [Recorded({"n": 1}, 50.0), Recorded({"n": 1}, 60.0), Recorded({"n": 1}, 3.0, comparable=True)]
+    records = [Recorded({"n": 1}, 50.0), Recorded({"n": 1}, 60.0), Recorded({"n": 1}, 3.0, trust=1)]
     assert predictor(records)({"n": 1}) == approx(3.0)
+    assert predictor([*records, Recorded({"n": 1}, 2.0, trust=2)])({"n": 1}) == approx(2.0)
 
 
 def test_odd_parameters_do_no_harm():
@@ -335,6 +336,8 @@ def test_what_others_took_of_a_core_while_a_trial_was_recorded_does_not_count():
         (8.0, 0.003),
         (30.0, None),
     ]
+    known = Past({str(i): ran_of(*one) for i, one in enumerate(recorded)}, [])
+    assert [one.trust for one in known.of("work", None, 0.002)] == [2, 1, 1, 0]
     past = Past({"a": ran_of(body, run)}, [])
     about = {"study": "made", "preset": "laptop", "total": 1, "jobs": 1}
     assert estimate_run(past, [Made("b", {"n": 1})], speed=Speed(0.002, 0.002), **about).trial_seconds == approx(8)

@@ -109,7 +109,7 @@ def estimate_run(
         together=sum(bool(trial.batched) and not unlike for trial, unlike in zip(missing, strange, strict=True)),
         memory=known.memory(preset),
         speed=speed,
-        calibrated=all(record.comparable for found in records.values() for record in found),
+        calibrated=all(record.trust for found in records.values() for record in found),
     )
 
 

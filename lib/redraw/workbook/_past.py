@@ -24,8 +24,8 @@ _UNREADABLE = OSError, EOFError, ValueError, KeyError, TypeError, AttributeError
 class Ran:
     """A recorded trial: name of its function, parameters, seconds, operations where it counted them, the speed of the
     machine (`calibrate`) where that is known, and the kind of device on which it ran together with others, if it did;
-    the seconds are its share of theirs then. Seconds and speed are both those on the clock or, where they were
-    recorded, both those that a core was busy."""
+    the seconds are its share of theirs then. Seconds and speed are those on the clock or, where they were recorded,
+    those that a core was `busy`."""
 
     function: str
     parameters: Mapping[str, Any]
@@ -33,6 +33,7 @@ class Ran:
     flops: float | None = None
     speed: float | None = None
     together: str | None = None
+    busy: bool = False
 
     @property
     def on_cpu(self) -> bool:
@@ -54,7 +55,8 @@ class Past:
         for ran in self.trials.values():
             if (ran.function, ran.together) == (function, together):
                 known = bool(speed and ran.speed and ran.on_cpu)
-                found.append(Recorded(ran.parameters, ran.seconds * (speed / ran.speed if known else 1), known))
+                trust = 1 + ran.busy if known else 0
+                found.append(Recorded(ran.parameters, ran.seconds * (speed / ran.speed if known else 1), trust))
         return found
 
     def counted(self, function: str) -> list[Recorded]:
@@ -146,9 +148,9 @@ def ran_of(body: Mapping[str, Any], run: Mapping[str, Any]) -> Ran:
     name = body["function"].partition(":")[2]
     together = (body.get("batched") or {}).get("device")
     seconds, speed = float(body["seconds"]), _number(run.get("calibration"))
-    if (busy := _number(body.get("busy_seconds"))) and (then := _number(run.get("busy_calibration"))):
-        seconds, speed = busy, then
-    return Ran(name, body["parameters"], seconds, _flops(body["value"]), speed, together)
+    if busy := bool(_number(body.get("busy_seconds")) and _number(run.get("busy_calibration"))):
+        seconds, speed = body["busy_seconds"], run["busy_calibration"]
+    return Ran(name, body["parameters"], seconds, _flops(body["value"]), speed, together, busy)
 
 
 def names_of(trials: Iterable[Any]) -> dict[str, set[str]]:

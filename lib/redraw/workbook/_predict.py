@@ -31,11 +31,14 @@ _APART = 3.0
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a trial with these parameters took; `comparable` where it is known on what kind of machine."""
+    """What a trial with these parameters took.
+
+    trust: 1 where the speed of the machine is known, 2 where what else ran there is left out besides; else 0.
+    """
 
     parameters: Mapping[str, Any]
     amount: float
-    comparable: bool = False
+    trust: int = 0
 
 
 def predictor(records: Sequence[Recorded]) -> Callable[[Mapping[str, Any]], float]:
@@ -46,7 +49,7 @@ def predictor(records: Sequence[Recorded]) -> Callable[[Mapping[str, Any]], floa
     `STEPS` and at 0 elsewhere, over the medians of the records that have all parameters in common; to that the mean of
     what it misses at the nearest of them is added, so that recorded parameters get their own median. A count that no
     record varies is taken as proportional, unless time depends little on it.
-    Of records with the same parameters those that are `comparable` count alone. Raises ValueError without records.
+    Of records with the same parameters those of the most `trust` count alone. Raises ValueError without records.
     """
     if not records:
         raise ValueError("records: must be at least one")
@@ -113,8 +116,8 @@ def _medians(records: Sequence[Recorded]) -> tuple[list, list[float]]:
         groups.setdefault(json.dumps(point, sort_keys=True), (point, []))[1].append(record)
     amounts = []
     for _, same in groups.values():
-        counting = [record for record in same if record.comparable] or same
-        amounts.append(float(np.median([max(record.amount, LEAST) for record in counting])))
+        most = max(record.trust for record in same)
+        amounts.append(float(np.median([max(record.amount, LEAST) for record in same if record.trust == most])))
     return [point for point, _ in groups.values()], amounts
 
 
