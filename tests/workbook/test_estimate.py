@@ -241,6 +241,9 @@ def test_a_trial_belongs_to_the_run_that_computed_it(written):
     found = past(written.project, "made", NAMES).trials
     assert found["k1"] == Ran("work", {"steps": 100, "wide": True}, 9.0, None, 0.002)
     assert (found["k0"].seconds, found["k0"].speed) == (4.5, 0.004)  # computed again
+    written(4, "work,0,100,True,7,9.5,k0\n", 0, calibration=None)  # elsewhere, at a time of which nothing is known
+    assert past(written.project, "made", NAMES).trials == found
+    shutil.rmtree(written.project.reports / "made" / "0004-laptop-abcd0004")
     shutil.rmtree(written.project.reports / "made" / "0003-laptop-abcd0003")
     found = past(written.project, "made", NAMES).trials
     assert (found["k0"].seconds, found["k0"].speed) == (2.5, 0.001)

@@ -36,6 +36,11 @@ class Ran:
     busy: bool = False
 
     @property
+    def trust(self) -> int:
+        """As `Recorded` has it, as far as the record goes."""
+        return 1 + self.busy if self.speed else 0
+
+    @property
     def on_cpu(self) -> bool:
         """Whether the machine's speed, which is that of its processor, says how long such a trial takes."""
         return (self.together or self.parameters.get("device") or "cpu") == "cpu"
@@ -55,8 +60,8 @@ class Past:
         for ran in self.trials.values():
             if (ran.function, ran.together) == (function, together):
                 known = bool(speed and ran.speed and ran.on_cpu)
-                trust = 1 + ran.busy if known else 0
-                found.append(Recorded(ran.parameters, ran.seconds * (speed / ran.speed if known else 1), trust))
+                seconds = ran.seconds * (speed / ran.speed if known else 1)
+                found.append(Recorded(ran.parameters, seconds, ran.trust if known else 0))
         return found
 
     def counted(self, function: str) -> list[Recorded]:
@@ -94,7 +99,7 @@ def past(project: Project, study: str, parameters: Mapping[str, Iterable[str]]) 
 
     parameters: the names of the parameters of each function's trials (`names_of`) that are of interest; where there
     are none, no trials are read. A trial belongs to the run that computed it, the first that has it with these
-    seconds; computed again later, the later counts.
+    seconds; computed again later, the later counts, unless less is known of its machine.
     """
     found = Past()
     for version in versions(project.reports, study):
@@ -103,7 +108,8 @@ def past(project: Project, study: str, parameters: Mapping[str, Iterable[str]]) 
             counts = json.loads((version.path / "results.json").read_text("utf-8"))["trials"]
             new = dict(_recorded(version, run, parameters)) if parameters else {}
             for key, ran in new.items():
-                if key not in found.trials or found.trials[key].seconds != ran.seconds:
+                before = found.trials.get(key)
+                if before is None or before.seconds != ran.seconds and before.trust <= ran.trust:
                     found.trials[key] = ran
             run["wall_seconds"] = float(run["wall_seconds"])
             found.runs.append((version.preset, run, counts["computed"]))
