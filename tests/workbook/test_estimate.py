@@ -339,6 +339,11 @@ def test_what_others_took_of_a_core_while_a_trial_was_recorded_does_not_count():
         (8.0, 0.003),
         (30.0, None),
     ]
+    there = (
+        ran_of(body | {"parameters": {"n": 1, "device": "cuda"}}, run),
+        ran_of(body | {"batched": {"device": "cuda"}}, run),
+    )
+    assert [one.seconds for one in there] == [30.0, 30.0], "a core that waits for a device"
     known = Past({str(i): ran_of(*one) for i, one in enumerate(recorded)}, [])
     assert [one.trust for one in known.of("work", None, 0.002)] == [2, 1, 1, 0]
     past = Past({"a": ran_of(body, run)}, [])

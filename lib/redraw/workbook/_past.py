@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ._predict import Recorded
@@ -153,10 +153,12 @@ def ran_of(body: Mapping[str, Any], run: Mapping[str, Any]) -> Ran:
     """A trial as the store or a version's records have it, computed by a run whose run.json is this, or {}."""
     name = body["function"].partition(":")[2]
     together = (body.get("batched") or {}).get("device")
-    seconds, speed = float(body["seconds"]), _number(run.get("calibration"))
-    if busy := bool(_number(body.get("busy_seconds")) and _number(run.get("busy_calibration"))):
-        seconds, speed = body["busy_seconds"], run["busy_calibration"]
-    return Ran(name, body["parameters"], seconds, _flops(body["value"]), speed, together, busy)
+    speed, flops = _number(run.get("calibration")), _flops(body["value"])
+    ran = Ran(name, body["parameters"], float(body["seconds"]), flops, speed, together)
+    busy, then = _number(body.get("busy_seconds")), _number(run.get("busy_calibration"))
+    if not (busy and then and ran.on_cpu):  # a core that waits for a device says nothing
+        return ran
+    return replace(ran, seconds=busy, speed=then, busy=True)
 
 
 def names_of(trials: Iterable[Any]) -> dict[str, set[str]]:

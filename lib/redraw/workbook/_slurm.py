@@ -157,8 +157,8 @@ class _OnSlurm(Executor):
             array = chunks[start : start + ARRAY_MOST]
             try:
                 with self._executor.batch():
-                    jobs = [Attempts([work for _, work in chunk], self._store, self._wanted) for chunk in array]
-                    jobs = [self._executor.submit(one) for one in jobs]
+                    attempts = [Attempts([work for _, work in chunk], self._store, self._wanted) for chunk in array]
+                    jobs = [self._executor.submit(one) for one in attempts]
                 self._jobs += zip(jobs, array, strict=True)
             except Exception as error:
                 self._fail([one for chunk in array for one in chunk], f"SLURM took no job: {_last_line(error)}")
